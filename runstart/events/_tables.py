@@ -1,0 +1,230 @@
+"""Reads FlatBuffers tables from bytes that nobody has checked.
+
+A buffer is little-endian. A table starts with the distance back to its vtable; the vtable holds its own size,
+the table's size, and for each field the field's offset in the table, or 0 if it was left out. Strings and
+vectors are reached by a forward distance and begin with their length. Each read here is checked against the
+buffer, by hand or by struct and numpy, each field against its table and its neighbours, and a string must end
+with the zero byte that the format asks for. Nothing is allocated but strings and array headers, and nothing
+is followed twice, so that no buffer can make reading slow or big. Scalars may be misaligned; misaligned
+vectors are copied, because kernels may not read them in place.
+
+Producers repeat the same vtable in message after message: what it says is worked out once and remembered for
+a bounded number of vtables.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
+from struct import Struct
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runstart.events.messages import MalformedMessage
+
+__all__ = [
+    "Buffer",
+    "Layout",
+    "Schema",
+    "align_array",
+    "find_layout",
+    "read_array",
+    "read_buffer",
+    "read_string",
+    "read_table",
+]
+
+Buffer = bytes | memoryview
+
+SMALLEST_MESSAGE = 8
+"""Bytes of the shortest payload that names its schema: the distance to the root table, and the identifier."""
+
+_LARGEST_ALIGNMENT = 8
+_REMEMBERED_LAYOUTS = 256
+_int32 = Struct("<i").unpack_from
+_uint32 = Struct("<I").unpack_from
+_uint16 = Struct("<H").unpack_from
+
+
+@dataclass(frozen=True, eq=False)
+class Schema:
+    """The fields of a table, in the schema's order."""
+
+    codes: str
+    """One struct code for each field; `I` also for the distance to a string, vector or table."""
+    defaults: tuple[int | float, ...]
+    """The value of each field where it was left out."""
+
+
+class Layout(NamedTuple):
+    """What one vtable says about the tables that use it."""
+
+    size: int
+    """Bytes that the table takes."""
+    unpack: Callable[[Buffer, int], tuple[Any, ...]]
+    """Reads the fields that were sent, ordered by offset, from a buffer and the table's position."""
+    defaults: tuple[int | float, ...]
+    """Values of the fields that were left out."""
+    pick: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    """Puts what was read, followed by the defaults, in the schema's order."""
+    offsets: tuple[int, ...]
+    """Offset of each field in the table, in the schema's order; 0 for one that was left out."""
+
+    def positions(self, table: int) -> tuple[int, ...]:
+        """Return the position of each field in the buffer, 0 for one that was left out."""
+        return tuple(table + offset if offset else 0 for offset in self.offsets)
+
+
+def read_buffer(payload: object) -> Buffer:
+    """Return the payload as contiguous read-only bytes that start at an aligned address.
+
+    It is copied only if it is not so already.
+
+    Raises
+    ------
+    MalformedMessage
+        If it is no bytes-like object (Kafka's null value is None) or too short for any message.
+    """
+    if type(payload) is bytes:
+        buffer: Buffer = payload
+    elif isinstance(payload, bytes | bytearray | memoryview):
+        view = memoryview(payload)
+        buffer = view.cast("B").toreadonly() if view.c_contiguous and view.nbytes else view.tobytes()
+        if np.frombuffer(buffer, np.uint8).ctypes.data % _LARGEST_ALIGNMENT:
+            buffer = bytes(buffer)
+    else:
+        raise MalformedMessage(f"the payload is {type(payload).__name__}, not bytes")
+    if len(buffer) < SMALLEST_MESSAGE:
+        raise MalformedMessage(f"{len(buffer)} bytes are too short for a message")
+    return buffer
+
+
+def find_layout(buffer: Buffer, table: int, schema: Schema) -> Layout | None:
+    """Return what the vtable of a table says, or None if the vtable lies outside the buffer.
+
+    Whether the buffer holds the whole table is left to the caller. Fields that a newer schema adds behind the
+    known ones are ignored.
+
+    Raises
+    ------
+    MalformedMessage
+        If the table begins outside the buffer, a field lies outside its table, or fields overlap.
+    """
+    if table < 4 or table + 4 > len(buffer):
+        raise MalformedMessage("a table lies outside the message")
+    vtable = table - _int32(buffer, table)[0]
+    if vtable < 0 or vtable + 4 > len(buffer):
+        return None
+    vtable_size = _uint16(buffer, vtable)[0]
+    if vtable_size < 4 or vtable_size % 2:
+        raise MalformedMessage("a vtable's size is wrong")
+    if vtable + vtable_size > len(buffer):
+        return None
+    known_size = min(vtable_size, 4 + 2 * len(schema.codes))
+    return _read_vtable(bytes(buffer[vtable : vtable + known_size]), schema)
+
+
+def read_table(buffer: Buffer, table: int, schema: Schema) -> tuple[tuple[Any, ...], Layout]:
+    """Return the values of a table's fields, and where they are.
+
+    Raises
+    ------
+    MalformedMessage
+        If table, vtable or a field lie outside, or fields overlap.
+    """
+    layout = find_layout(buffer, table, schema)
+    if layout is None or table + layout.size > len(buffer):
+        raise MalformedMessage("a table or its vtable lies outside the message")
+    return layout.pick(layout.unpack(buffer, table) + layout.defaults), layout
+
+
+def read_string(buffer: Buffer, field: int, distance: int) -> str:
+    """Return the string that a field leads to.
+
+    Parameters
+    ----------
+    buffer : bytes or memoryview
+        The message.
+    field : int
+        Position of the field in the message.
+    distance : int
+        The field's value: how far ahead the string is.
+
+    Raises
+    ------
+    MalformedMessage
+        If it lies outside, is not closed by a zero byte, or is not UTF-8.
+    """
+    start = field + distance + 4
+    try:
+        end = start + _uint32(buffer, start - 4)[0]
+        if buffer[end] or not distance:
+            raise MalformedMessage("a string is not closed by a zero byte, or its offset leads to itself")
+        return str(buffer[start:end], "utf-8")
+    except (struct.error, IndexError) as error:
+        raise MalformedMessage("a string lies outside the message") from error
+    except UnicodeDecodeError as error:
+        raise MalformedMessage(f"a string is not UTF-8: {error}") from error
+
+
+def read_array(buffer: Buffer, field: int, distance: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return the vector that a field leads to, as a read-only array on the buffer.
+
+    Parameters
+    ----------
+    buffer : bytes or memoryview
+        The message, at an aligned address.
+    field : int
+        Position of the field in the message.
+    distance : int
+        The field's value: how far ahead the vector is.
+    dtype : numpy.dtype
+        Type of an item.
+
+    Raises
+    ------
+    MalformedMessage
+        If it lies outside.
+    """
+    start = field + distance
+    try:
+        array = np.frombuffer(buffer, dtype, _uint32(buffer, start)[0], start + 4)
+    except (struct.error, ValueError) as error:
+        raise MalformedMessage("a vector lies outside the message") from error
+    if not distance:
+        raise MalformedMessage("the offset of a vector leads to itself")
+    return align_array(array)
+
+
+def align_array(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a read-only array with aligned items: the array itself, or a copy if its items are not."""
+    return array if array.flags.aligned else np.frombuffer(array.tobytes(), array.dtype)
+
+
+@lru_cache(_REMEMBERED_LAYOUTS)
+def _read_vtable(vtable: bytes, schema: Schema) -> Layout:
+    _, table_size, *slots = Struct(f"<{len(vtable) // 2}H").unpack(vtable)
+    slots.extend([0] * (len(schema.codes) - len(slots)))
+    sent = sorted((offset, field) for field, offset in enumerate(slots) if offset)
+    absent = [field for field, offset in enumerate(slots) if not offset]
+    end, codes = 4, "<4x"
+    for offset, field in sent:
+        if offset < end:
+            raise MalformedMessage("fields of a table overlap")
+        codes += f"{offset - end}x{schema.codes[field]}"
+        end = struct.calcsize(codes)
+    if end > table_size:
+        raise MalformedMessage("a field lies outside its table")
+    order = [field for _, field in sent] + absent
+    return Layout(
+        table_size,
+        Struct(codes).unpack_from,
+        tuple(schema.defaults[field] for field in absent),
+        itemgetter(*sorted(range(len(order)), key=order.__getitem__)),
+        tuple(slots),
+    )
