@@ -1,0 +1,17 @@
+"""One object store for everything that is kept: a folder on a laptop, S3 anywhere else, alike to the caller."""
+
+from runstart.storage.file_store import FileStore
+from runstart.storage.object_store import ObjectMissing, ObjectStore, PreconditionFailed, StoredObject, check_key
+from runstart.storage.opening import open_store
+from runstart.storage.s3_store import S3Store
+
+__all__ = [
+    "FileStore",
+    "ObjectMissing",
+    "ObjectStore",
+    "PreconditionFailed",
+    "S3Store",
+    "StoredObject",
+    "check_key",
+    "open_store",
+]

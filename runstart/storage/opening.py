@@ -1,0 +1,52 @@
+"""An object store is named by a URL: `file:` and a folder, or `s3://bucket/prefix`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from runstart.errors import Alert
+from runstart.storage.file_store import FileStore
+from runstart.storage.object_store import ObjectStore
+from runstart.storage.s3_store import S3Store
+
+
+def open_store(url: str, s3_client: Any = None) -> ObjectStore:
+    """Return the object store that a URL names; nothing is read or made yet.
+
+    Parameters
+    ----------
+    url : str
+        `file:/absolute/folder`, `file:relative/folder` (from the current directory) or `s3://bucket/prefix`.
+    s3_client : botocore.client.S3, optional
+        Client for an `s3:` URL; by default one made from the standard AWS environment variables.
+
+    Returns
+    -------
+    ObjectStore
+        A `FileStore` or an `S3Store`.
+
+    Raises
+    ------
+    Alert
+        If the URL is of another kind or names nothing.
+    """
+    scheme, _, rest = url.partition(":")
+    if scheme == "file":
+        folder = rest.removeprefix("//") if rest.startswith("///") else rest
+        if folder and not folder.startswith("//"):
+            return FileStore(Path(folder).absolute())
+    if scheme == "s3" and rest.startswith("//"):
+        bucket, _, prefix = rest.removeprefix("//").partition("/")
+        if bucket:
+            return S3Store(_default_client() if s3_client is None else s3_client, bucket, prefix.strip("/"))
+    raise Alert(
+        f"{url!r} does not name an object store.",
+        "Use file:/absolute/folder, file:relative/folder or s3://bucket/prefix.",
+    )
+
+
+def _default_client() -> Any:
+    import boto3
+
+    return boto3.client("s3")
