@@ -1,0 +1,28 @@
+"""What a live run leaves behind: pictures, a NeXus file, and the digest that proves two results equal."""
+
+from runstart.product.model import RunProduct, content_digest, digest_arrays
+from runstart.product.nexus import nexus_bytes
+from runstart.product.pictures import (
+    bank_png,
+    overview_png,
+    pictures_png,
+    pixel_tof_png,
+    rate_png,
+    tof_png,
+)
+from runstart.product.stored import StoredProduct, read_product
+
+__all__ = [
+    "RunProduct",
+    "StoredProduct",
+    "bank_png",
+    "content_digest",
+    "digest_arrays",
+    "nexus_bytes",
+    "overview_png",
+    "pictures_png",
+    "pixel_tof_png",
+    "rate_png",
+    "read_product",
+    "tof_png",
+]
