@@ -1,0 +1,208 @@
+"""Reads an event topic by explicit offsets, never by consumer group.
+
+Positions are the caller's: a read returns messages together with the position that each partition has reached,
+so that counts and offsets can be stored as one. A broker that does not answer makes a read return nothing and
+a question about offsets raise `Transient`; offsets that the broker has deleted are reported as lost ranges and
+reading goes on at the first that is left. Built on confluent-kafka, because kafka-python is the bottleneck at
+full rate (`python -m bench kafka_to_histogram` prints both).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import NamedTuple
+
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from runstart.errors import Alert, Transient
+
+_QUESTION_TIMEOUT = 5.0  # seconds for one question about offsets; a healthy broker needs milliseconds
+_MISSING_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
+_OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
+
+
+class RawMessage(NamedTuple):
+    """One message as it lies in the topic; `timestamp_ms` is Kafka's, not the pulse's."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    payload: bytes
+
+
+@dataclass
+class Batch:
+    """What one read brought.
+
+    Attributes
+    ----------
+    messages : list of RawMessage
+        In offset order within each partition.
+    positions : dict of int to int
+        Next offset to read of each partition that moved, past control records too.
+    lost : list of (partition, first, end)
+        Half-open offset ranges that the broker deleted before they were read.
+    """
+
+    messages: list[RawMessage] = field(default_factory=list)
+    positions: dict[int, int] = field(default_factory=dict)
+    lost: list[tuple[int, int, int]] = field(default_factory=list)
+
+
+class EventLog:
+    """One event topic of a Kafka cluster.
+
+    Parameters
+    ----------
+    bootstrap_servers : str
+        Comma-separated `host:port` list.
+    topic : str
+        Name of the topic.
+    """
+
+    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+        self.topic = topic
+        self._positions: dict[int, int] = {}
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": "runstart-unused",  # librdkafka wants one; offsets are never committed
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+                "check.crcs": True,
+                "allow.auto.create.topics": False,
+                "fetch.wait.max.ms": 100,
+                "fetch.error.backoff.ms": 100,
+                "reconnect.backoff.max.ms": 1000,
+                "max.partition.fetch.bytes": 16 * 1024 * 1024,
+                "topic.metadata.refresh.interval.ms": 10_000,
+                "log_level": 2,
+            }
+        )
+
+    def __enter__(self) -> EventLog:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Leave the broker; nothing is committed there."""
+        self._consumer.close()
+
+    def partitions(self) -> list[int]:
+        """Return the numbers of the topic's partitions, asked of the broker; none if the topic does not exist.
+
+        Raises
+        ------
+        Transient
+            If the broker does not answer.
+        """
+        try:
+            metadata = self._consumer.list_topics(self.topic, timeout=_QUESTION_TIMEOUT)
+        except KafkaException as error:
+            raise _translated(error, self.topic) from error
+        found = metadata.topics[self.topic]
+        if found.error is not None and found.error.code() in _MISSING_TOPIC:
+            return []
+        if found.error is not None:
+            raise _translated(KafkaException(found.error), self.topic)
+        return sorted(found.partitions)
+
+    def watermarks(self, partition: int) -> tuple[int, int]:
+        """Return the first offset that the broker still has, and the offset that comes next."""
+        try:
+            low, high = self._consumer.get_watermark_offsets(
+                TopicPartition(self.topic, partition), timeout=_QUESTION_TIMEOUT, cached=False
+            )
+        except KafkaException as error:
+            raise _translated(error, self.topic) from error
+        return int(low), int(high)
+
+    def offset_at(self, partition: int, timestamp_ms: int) -> int | None:
+        """Return the first offset whose Kafka timestamp is at or after a time; None if there is none."""
+        asked = TopicPartition(self.topic, partition, max(timestamp_ms, 0))
+        try:
+            (answer,) = self._consumer.offsets_for_times([asked], timeout=_QUESTION_TIMEOUT)
+        except KafkaException as error:
+            raise _translated(error, self.topic) from error
+        if answer.error is not None:
+            raise _translated(KafkaException(answer.error), self.topic)
+        return None if answer.offset in (OFFSET_END, -1) else int(answer.offset)
+
+    def seek(self, positions: Mapping[int, int]) -> None:
+        """Read from these offsets on, and only these partitions."""
+        self._positions = dict(positions)
+        self._consumer.assign([TopicPartition(self.topic, p, o) for p, o in sorted(positions.items())])
+
+    def add(self, positions: Mapping[int, int]) -> None:
+        """Read these partitions too, from these offsets on."""
+        self._positions |= positions
+        self._consumer.incremental_assign([TopicPartition(self.topic, p, o) for p, o in positions.items()])
+
+    def read(self, max_messages: int, timeout: float) -> Batch:
+        """Return what has come, waiting at most `timeout` seconds for the first message.
+
+        Raises
+        ------
+        Alert
+            If the topic has been deleted or access is refused.
+        """
+        batch = Batch()
+        for message in self._consumer.consume(max_messages, timeout=timeout):
+            self._take(message, batch)
+        return batch
+
+    def _take(self, message: Message, batch: Batch) -> None:
+        partition, offset = message.partition(), message.offset()
+        error = message.error()
+        if error is None:
+            if offset < self._positions.get(partition, 0):
+                return  # still queued from before a seek
+            self._positions[partition] = batch.positions[partition] = offset + 1
+            batch.messages.append(RawMessage(partition, offset, message.timestamp()[1], message.value() or b""))
+        elif error.code() == KafkaError._PARTITION_EOF:
+            if offset > self._positions.get(partition, 0):
+                self._positions[partition] = batch.positions[partition] = offset
+        elif error.code() in _OUT_OF_RANGE:
+            self._skip_lost(partition, batch)
+        elif error.code() in _MISSING_TOPIC or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise _translated(KafkaException(error), self.topic)
+        # Everything else is librdkafka telling that it is reconnecting.
+
+    def _skip_lost(self, partition: int, batch: Batch) -> None:
+        wanted = self._positions[partition]
+        low, high = self.watermarks(partition)
+        if wanted > high:
+            raise Alert(
+                f"Partition {partition} of topic {self.topic} ends at offset {high}, before offset {wanted}, "
+                "which this run has already reached: the topic has been deleted and made anew.",
+                "Launch the run again from the start, or restore the topic.",
+            )
+        if wanted < low:
+            batch.lost.append((partition, wanted, low))
+            batch.positions[partition] = low
+        self._positions[partition] = max(wanted, low)
+        self._consumer.incremental_unassign([TopicPartition(self.topic, partition)])
+        self._consumer.incremental_assign([TopicPartition(self.topic, partition, self._positions[partition])])
+
+
+def _translated(error: KafkaException, topic: str) -> Alert | Transient:
+    cause = error.args[0]
+    if cause.code() in _MISSING_TOPIC:
+        return Alert(
+            f"Topic {topic} does not exist on the Kafka cluster.",
+            "Create it, or correct the instrument's topics in instruments.toml.",
+        )
+    if cause.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._AUTHENTICATION):
+        return Alert(f"Access to topic {topic} was refused: {cause.str()}.", "Check the Kafka credentials.")
+    return Transient(f"Kafka did not answer about topic {topic}: {cause.str()}")

@@ -1,0 +1,199 @@
+"""Reads run announcements (RunStart, RunStop) from any number of topics by explicit offsets.
+
+The reader keeps no state on the broker and decides nothing: it returns payloads with the place where each lies.
+Offsets that the broker no longer has, or does not have yet (a topic made anew), are put right and reported as
+`OffsetReset`, so that the caller can say so instead of being stuck.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from kafka import KafkaConsumer
+from kafka.errors import KafkaError, OffsetOutOfRangeError
+from kafka.structs import TopicPartition
+
+from runstart.errors import Transient
+
+Offsets = dict[str, dict[int, int]]
+
+
+class Announcement(NamedTuple):
+    """One message of a run-info topic; `timestamp_ms` is Kafka's."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    payload: bytes
+
+    @property
+    def place(self) -> str:
+        """Where the message lies, for people."""
+        return f"{self.topic}[{self.partition}]@{self.offset}"
+
+
+@dataclass(frozen=True)
+class OffsetReset:
+    """A wanted offset that the topic does not hold.
+
+    `wanted < resumed` means that messages were deleted before they were read; `wanted > end` at the time means
+    that the topic was deleted and made anew, and reading goes on at its beginning.
+    """
+
+    topic: str
+    partition: int
+    wanted: int
+    resumed: int
+
+    @property
+    def made_anew(self) -> bool:
+        """Whether the topic is a new one under the old name."""
+        return self.resumed < self.wanted
+
+
+class RunInfoLog:
+    """Several run-info topics of one Kafka cluster.
+
+    Parameters
+    ----------
+    bootstrap_servers : str
+        Comma-separated `host:port` list.
+    topics : iterable of str
+        Topics to read; one that does not exist yet is read from its beginning once it does.
+
+    Raises
+    ------
+    Transient
+        If the broker does not answer.
+    """
+
+    def __init__(self, bootstrap_servers: str, topics: Iterable[str]) -> None:
+        self.topics = tuple(sorted(set(topics)))
+        self.resets: list[OffsetReset] = []
+        self._next: dict[TopicPartition, int] = {}
+        with _transient("connect"):
+            self._consumer: Any = KafkaConsumer(
+                bootstrap_servers=bootstrap_servers.split(","),
+                group_id=None,
+                enable_auto_commit=False,
+                auto_offset_reset="none",  # raise instead of jumping silently
+                isolation_level="read_committed",
+                allow_auto_create_topics=False,
+                reconnect_backoff_max_ms=1000,
+                bootstrap_timeout_ms=5000,
+                request_timeout_ms=10_000,
+                fetch_max_wait_ms=100,
+                metrics_enabled=False,
+            )
+
+    def __enter__(self) -> RunInfoLog:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Leave the broker; nothing is committed there."""
+        self._consumer.close(autocommit=False)
+
+    def partitions(self) -> list[TopicPartition]:
+        """Return all partitions of the topics that exist, asked of the broker."""
+        with _transient("list its topics"):
+            existing = self._consumer.topics()
+            return [
+                TopicPartition(topic, partition)
+                for topic in self.topics
+                if topic in existing
+                for partition in sorted(self._consumer.partitions_for_topic(topic))
+            ]
+
+    def seek(self, offsets: Mapping[str, Mapping[int, int]]) -> None:
+        """Read all partitions: from the given offsets, and those that are not given from their beginning.
+
+        Offsets that the topic does not hold are put right and added to `resets`.
+        """
+        partitions = self.partitions()
+        with _transient("tell its offsets"):
+            begins = self._consumer.beginning_offsets(partitions) if partitions else {}
+            ends = self._consumer.end_offsets(partitions) if partitions else {}
+            self._consumer.assign(partitions)
+            self._next = {}
+            for tp in partitions:
+                wanted = offsets.get(tp.topic, {}).get(tp.partition, begins[tp])
+                resumed = begins[tp] if wanted < begins[tp] or wanted > ends[tp] else wanted
+                if resumed != wanted:
+                    self.resets.append(OffsetReset(tp.topic, tp.partition, wanted, resumed))
+                self._consumer.seek(tp, resumed)
+                self._next[tp] = resumed
+
+    def seek_time(self, timestamp_ms: int) -> None:
+        """Read every partition from the first message at or after a Kafka timestamp."""
+        partitions = self.partitions()
+        with _transient("tell its offsets"):
+            found = self._consumer.offsets_for_times({tp: max(timestamp_ms, 0) for tp in partitions})
+            ends = self._consumer.end_offsets(partitions) if partitions else {}
+        offsets: Offsets = {}
+        for tp in partitions:
+            at = found.get(tp)
+            offsets.setdefault(tp.topic, {})[tp.partition] = ends[tp] if at is None else at.offset
+        self.seek(offsets)
+
+    def read(self, timeout: float, max_messages: int = 500) -> list[Announcement]:
+        """Return what has come, waiting at most `timeout` seconds for the first message."""
+        if not self._next:
+            time.sleep(min(timeout, 0.5))  # no topic exists yet
+            return []
+        try:
+            with _transient("deliver messages"):
+                polled = self._consumer.poll(timeout_ms=int(timeout * 1000), max_records=max_messages)
+        except OffsetOutOfRangeError:
+            self.seek(self.offsets)
+            return []
+        announcements = []
+        for tp, records in polled.items():
+            for record in records:
+                if record.offset < self._next.get(tp, 0):
+                    continue
+                self._next[tp] = record.offset + 1
+                announcements.append(
+                    Announcement(tp.topic, tp.partition, record.offset, record.timestamp, record.value or b"")
+                )
+        return announcements
+
+    @property
+    def offsets(self) -> Offsets:
+        """Next offset to read: topic to partition to offset."""
+        offsets: Offsets = {}
+        for tp, offset in self._next.items():
+            offsets.setdefault(tp.topic, {})[tp.partition] = offset
+        return offsets
+
+    def end_offsets(self) -> Offsets:
+        """Return the offset that comes next in each partition being read, asked of the broker."""
+        with _transient("tell its offsets"):
+            ends = self._consumer.end_offsets(list(self._next)) if self._next else {}
+        offsets: Offsets = {}
+        for tp, offset in ends.items():
+            offsets.setdefault(tp.topic, {})[tp.partition] = offset
+        return offsets
+
+
+@contextmanager
+def _transient(asked: str) -> Iterator[None]:
+    """Turn the client's errors into `Transient`, with what was being asked."""
+    try:
+        yield
+    except OffsetOutOfRangeError:
+        raise
+    except KafkaError as error:
+        raise Transient(f"The Kafka broker did not {asked}: {error}") from error

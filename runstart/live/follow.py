@@ -1,0 +1,404 @@
+"""Follows a run on its topics until all of its events are counted.
+
+The loop reads events, watches the announcements, adds what has been held back long enough, and lets snapshots
+and pictures be made beside it. At the stop it waits a grace period, freezes the end offset of every partition,
+and reads up to exactly those. A topic on which nothing comes delays none of this. The wall clock measures
+durations only; it is never held against pulse times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from runstart.errors import Transient
+from runstart.instruments import Instrument
+from runstart.kafka import Batch, EventLog, RunInfoLog
+from runstart.live.accumulation import Accumulation
+from runstart.live.closing import ClosingWatch, Stop
+from runstart.live.head import Frozen, Lease
+from runstart.live.hold import Hold
+from runstart.live.membership import FOREVER_NS
+from runstart.live.record import RunRecord
+from runstart.live.snapshot import SnapshotWriter, load_snapshots
+from runstart.live.status import Reporter, Status
+from runstart.storage import ObjectStore
+
+READ_MESSAGES = 500  # messages a read returns at most
+READ_SECONDS = 0.1  # longest wait for the first of them
+WATCH_SECONDS = 0.25  # between looks at the announcements
+ADOPT_SECONDS = 10.0  # between looks for new partitions
+GIVE_UP_SECONDS = 24 * 3600.0  # without a message or a stop
+PATIENCE_SECONDS = 600.0  # for a broker that does not answer a question
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a run is read from."""
+
+    bootstrap_servers: str
+    instrument: Instrument
+    record: RunRecord
+
+
+class Follower:
+    """Counts one run, from the first offset or from a snapshot, to its frozen end.
+
+    Parameters
+    ----------
+    sources : Sources
+        The run and its topics.
+    store : ObjectStore
+        Holds the snapshots.
+    lease : Lease
+        The right to write; its head says whether the offsets are frozen already.
+    snapshots : SnapshotWriter
+        Writes snapshots beside the counting.
+    reporter : Reporter
+        Told of progress.
+    give_up_seconds : float
+        A run that has had no message and no stop for so long is closed as it is.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        store: ObjectStore,
+        lease: Lease,
+        snapshots: SnapshotWriter,
+        reporter: Reporter,
+        *,
+        give_up_seconds: float = GIVE_UP_SECONDS,
+    ) -> None:
+        self._instrument = sources.instrument
+        self._record = sources.record
+        self._bootstrap = sources.bootstrap_servers
+        self._store = store
+        self._lease = lease
+        self._snapshots = snapshots
+        self._reporter = reporter
+        self._give_up = give_up_seconds
+        self._watch = ClosingWatch(sources.record)
+        self._frozen: Frozen | None = lease.head.frozen
+        self._hold = Hold(sources.instrument.hold_back)
+        self._stop: Stop | None = None
+        self._grace_ends = 0.0
+        self._last_message = time.monotonic()
+        self._caught_up: set[int] = set()
+        self._shown = (time.monotonic(), 0)
+        self._next_snapshot = self._next_display = self._next_look = self._next_adoption = 0.0
+        self._log: EventLog
+        self._run_info: RunInfoLog | None = None
+        self.accumulation: Accumulation
+
+    def run(self) -> tuple[Accumulation, Frozen]:
+        """Return the finished counts and the offsets that they are the content of.
+
+        Raises
+        ------
+        LeaseLost
+            If another run has taken over the partition.
+        Alert
+            If a topic is missing or has been made anew.
+        Transient
+            If the broker stays away for longer than `PATIENCE_SECONDS`.
+        """
+        with EventLog(self._bootstrap, self._instrument.topics.events) as self._log:
+            self._begin()
+            try:
+                while not self._finished():
+                    self._turn()
+            finally:
+                if self._run_info is not None:
+                    self._run_info.close()
+            self._snapshots.finish()
+            if self._frozen is None:
+                raise AssertionError("A run cannot finish before its offsets are frozen.")
+            return self.accumulation, self._frozen
+
+    def _begin(self) -> None:
+        resumed = load_snapshots(self._store, self._lease.head.snapshots[-1:], self._instrument)
+        if resumed:
+            self.accumulation = resumed[0]
+            self._reporter.remark(
+                f"Resumed from a snapshot with {self.accumulation.events_in_views:,} events, "
+                f"at offsets {self.accumulation.next_offsets}."
+            )
+        else:
+            self.accumulation = self._fresh()
+        if self._frozen is None:
+            self._run_info = self._patiently(self._open_run_info)
+            self._read_announcements_to_end(self._run_info)
+        self._log.seek(self._unfinished_positions())
+        now = time.monotonic()
+        self._shown = (now, self.accumulation.events_in_views)
+        self._next_snapshot = now + self._instrument.snapshot_interval
+
+    def _fresh(self) -> Accumulation:
+        accumulation = Accumulation(
+            self._instrument, self._record.start_time_ns, max(1, self._record.start.n_periods)
+        )
+        if self._frozen is not None:
+            accumulation.begin(self._frozen.first_offsets)
+        else:
+            begin_at_start(accumulation, self._log, self._seek_time_ms, self._patiently)
+        for partition, ranges in accumulation.lost.items():
+            self._reporter.remark(f"The broker has deleted offsets {ranges} of partition {partition}.")
+        return accumulation
+
+    @property
+    def _seek_time_ms(self) -> int:
+        return self._record.start.start_time_ms - int(self._instrument.seek_margin * 1000)
+
+    def _open_run_info(self) -> RunInfoLog:
+        log = RunInfoLog(self._bootstrap, [self._record.topic])
+        try:
+            log.seek_time(min(self._seek_time_ms, self._record.timestamp_ms))
+        except Transient:
+            log.close()
+            raise
+        return log
+
+    def _read_announcements_to_end(self, run_info: RunInfoLog) -> None:
+        """Learn of a stop that is already there before counting, so that nothing has to be counted again."""
+        ends = self._patiently(run_info.end_offsets)
+        deadline = time.monotonic() + 10.0
+        while run_info.offsets != ends and time.monotonic() < deadline:
+            self._look(run_info, timeout=0.5)
+
+    def _turn(self) -> None:
+        self._lease.check()
+        batch = self._log.read(READ_MESSAGES, READ_SECONDS)
+        now = time.monotonic()
+        if batch.messages:
+            self._last_message = now
+        if self._stop is None and self._frozen is None:
+            self._hold.put(batch, now)
+            for waited in self._hold.take(now):
+                self._add(waited)
+        else:
+            for waited in self._hold.take_all():
+                self._add(waited)
+            self._add(batch)
+        if self._frozen is None:
+            self._approach_stop(now)
+        self._periodic(now)
+
+    def _add(self, batch: Batch) -> None:
+        accumulation, stop_ns = self.accumulation, self._stop_time_ns
+        ends = self._frozen.end_offsets if self._frozen is not None else None
+        for message in batch.messages:
+            begun = accumulation.next_offsets[message.partition]
+            if message.offset >= begun and (ends is None or message.offset < ends[message.partition]):
+                accumulation.add(message, stop_ns)
+        for partition, first, end in batch.lost:
+            accumulation.lose(partition, first, end)
+            self._reporter.remark(f"The broker deleted offsets [{first}, {end}) of partition {partition} unread.")
+        for partition, position in batch.positions.items():
+            accumulation.next_offsets[partition] = max(accumulation.next_offsets[partition], position)
+
+    @property
+    def _stop_time_ns(self) -> int | None:
+        if self._frozen is not None:
+            return self._frozen.stop_time_ns
+        return self._stop.time_ns if self._stop is not None else self._record.planned_stop_ns
+
+    def _approach_stop(self, now: float) -> None:
+        if now >= self._next_look and self._run_info is not None:
+            self._look(self._run_info, timeout=0.0)
+            self._next_look = now + WATCH_SECONDS
+        if now >= self._next_adoption:
+            self._next_adoption = now + ADOPT_SECONDS
+            with contextlib.suppress(Transient):  # the broker is away; asked again
+                self._adopt_partitions()
+        if self._stop is None:
+            self._consider_other_ends(now)
+        elif now >= self._grace_ends:
+            self._try_to_freeze(now, self._stop)
+
+    def _look(self, run_info: RunInfoLog, timeout: float) -> None:
+        try:
+            announcements = run_info.read(timeout)
+        except Transient:
+            return  # the broker is away; the next look asks again
+        for announcement in announcements:
+            self._watch.see(announcement)
+        for remark in self._watch.remarks:
+            self._reporter.remark(remark)
+        self._watch.remarks.clear()
+        if self._watch.stop is not None and self._watch.stop != self._stop:
+            self._close_at(self._watch.stop)
+
+    def _consider_other_ends(self, now: float) -> None:
+        planned, newest = self._record.planned_stop_ns, self.accumulation.newest_pulse_ns
+        if planned is not None and newest is not None and newest >= planned:
+            self._close_at(Stop(planned, "stop time announced by the RunStart"))
+        elif now - self._last_message > self._give_up:
+            self._reporter.remark(f"No message and no stop for {self._give_up:.0f} s: closing the run as it is.")
+            self._stop = Stop(FOREVER_NS, "given up: neither messages nor a stop came")
+            for waited in self._hold.take_all():
+                self._add(waited)
+            self._freeze(self._stop, closed=False)
+
+    def _close_at(self, stop: Stop) -> None:
+        planned = self._record.planned_stop_ns
+        if planned is not None and planned < stop.time_ns:
+            stop = Stop(planned, "stop time announced by the RunStart")
+        first = self._stop is None
+        self._stop = stop
+        if first:
+            self._grace_ends = time.monotonic() + self._instrument.grace
+            self._reporter.remark(
+                f"The run closes: {stop.reason}. Waiting {self._instrument.grace:g} s for late data."
+            )
+        newest = self.accumulation.newest_member_ns
+        if newest is not None and newest >= stop.time_ns:
+            self._recount(stop)
+
+    def _recount(self, stop: Stop) -> None:
+        """Count again from before the stop: events past it were counted before it was known."""
+        self._snapshots.finish()
+        self._hold.clear()
+        for earlier in load_snapshots(self._store, self._lease.head.snapshots, self._instrument):
+            if earlier.newest_member_ns is None or earlier.newest_member_ns < stop.time_ns:
+                self.accumulation = earlier
+                break
+        else:
+            self.accumulation = self._fresh()
+        self._log.seek(self._unfinished_positions())
+        self._shown = (time.monotonic(), self.accumulation.events_in_views)
+        self._reporter.remark(
+            f"The stop came late: events past it had been counted. Counting again from "
+            f"{self.accumulation.events_in_views:,} events."
+        )
+
+    def _try_to_freeze(self, now: float, stop: Stop) -> None:
+        try:
+            self._freeze(stop)
+        except Transient as error:
+            self._reporter.remark(f"Cannot freeze the end of the run yet: {error}")
+            self._grace_ends = now + 1.0
+
+    def _freeze(self, stop: Stop, closed: bool = True) -> None:
+        self._adopt_partitions()
+        accumulation = self.accumulation
+        frozen = Frozen(
+            stop_time_ns=stop.time_ns,
+            reason=stop.reason,
+            first_offsets=dict(accumulation.first_offsets),
+            end_offsets={
+                partition: max(self._end_offset(partition, stop), reached)
+                for partition, reached in accumulation.next_offsets.items()
+            },
+            frozen_at_ms=time.time_ns() // 1_000_000,
+            closed=closed,
+        )
+        self._lease.commit(frozen=frozen)
+        self._frozen = frozen
+
+    def _end_offset(self, partition: int, stop: Stop) -> int:
+        """Return the present end of a partition, or for a run of the past, where its late data would have ended."""
+        _, high = self._log.watermarks(partition)
+        if stop.announced_ms is None:
+            return high
+        margin_ms = int((self._instrument.grace + self._instrument.seek_margin) * 1000)
+        late = self._log.offset_at(partition, stop.announced_ms + margin_ms)
+        return high if late is None else min(high, late)
+
+    def _adopt_partitions(self) -> None:
+        """Begin partitions that have been added to the topic, at their first message."""
+        known = self.accumulation.next_offsets
+        new = {p: self._log.watermarks(p)[0] for p in self._log.partitions() if p not in known}
+        if new:
+            self.accumulation.begin(new)
+            self._log.add(new)
+
+    def _unfinished_positions(self) -> Mapping[int, int]:
+        ends = self._frozen.end_offsets if self._frozen is not None else None
+        return {
+            partition: offset
+            for partition, offset in self.accumulation.next_offsets.items()
+            if ends is None or offset < ends[partition]
+        }
+
+    def _finished(self) -> bool:
+        return self._frozen is not None and not self._unfinished_positions()
+
+    def _periodic(self, now: float) -> None:
+        if now >= self._next_snapshot and self._snapshots.start(self.accumulation):
+            self._next_snapshot = now + self._instrument.snapshot_interval
+        if self._snapshots.failure is not None:
+            self._reporter.remark(
+                f"A snapshot could not be written and will be tried again: {self._snapshots.failure}"
+            )
+            self._snapshots.failure = None
+        if now >= self._next_display:
+            self._next_display = now + self._instrument.display_interval
+            self._reporter.status(self._status(now), self.accumulation)
+
+    def _status(self, now: float) -> Status:
+        accumulation = self.accumulation
+        since, events = self._shown
+        self._shown = (now, accumulation.events_in_views)
+        elapsed = max(now - since, 1e-3)
+        waiting = now - self._last_message < self._instrument.hold_back + 1.0
+        newest = accumulation.newest_kafka_ms
+        lag = max(0.0, time.time() - newest / 1000) if waiting and newest is not None else 0.0
+        return Status(
+            phase="finishing" if self._frozen else "closing" if self._stop else "counting",
+            events_in_views=accumulation.events_in_views,
+            events_per_second=(accumulation.events_in_views - events) / elapsed,
+            lag_seconds=lag,
+            proton_charge_uah=accumulation.series.total_charge_uah,
+            ledger=accumulation.ledger(self._stop_time_ns).as_dict(),
+            next_offsets=dict(accumulation.next_offsets),
+            snapshots=self._snapshots.written,
+        )
+
+    def _patiently(self, ask: Callable[[], _T]) -> _T:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        told = False
+        while True:
+            try:
+                return ask()
+            except Transient as error:
+                if time.monotonic() >= deadline:
+                    raise
+                if not told:
+                    self._reporter.remark(f"Waiting for the broker: {error}")
+                    told = True
+            self._lease.check()
+            time.sleep(0.5)
+
+
+def begin_at_start(
+    accumulation: Accumulation,
+    log: EventLog,
+    seek_time_ms: int,
+    patiently: Callable[[Callable[[], dict[int, int]]], dict[int, int]],
+) -> None:
+    """Begin every partition at the first message whose Kafka time is at or after `seek_time_ms`.
+
+    Where the broker's oldest message is already younger than that and older ones have been deleted, they may
+    have held events of the run: their offsets are noted as lost.
+    """
+
+    def first_offsets() -> dict[int, int]:
+        found = {}
+        for partition in log.partitions():
+            low, high = log.watermarks(partition)
+            at = log.offset_at(partition, seek_time_ms)
+            found[partition] = high if at is None else max(at, low)
+            if low > 0 and at is not None and at <= low:
+                lost[partition] = low
+        return found
+
+    lost: dict[int, int] = {}
+    accumulation.begin(patiently(first_offsets))
+    for partition, low in lost.items():
+        accumulation.lose(partition, 0, low)
