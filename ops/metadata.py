@@ -1,0 +1,87 @@
+"""What Dagster's pages show of a live run: metadata made of figures, ledgers and pictures."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from runstart.live import Result, Status
+
+_MEANINGS = {
+    "messages_read": "Messages read from the topic",
+    "messages_taken": "Event messages whose events were looked at",
+    "messages_duplicate": "Seen before: same source, id and pulse",
+    "messages_malformed": "Could not be decoded",
+    "messages_foreign": "Other kinds of messages",
+    "messages_unjudged": "Too old to be checked for duplicates",
+    "events_read": "Events in readable messages",
+    "events_counted": "In every view",
+    "events_without_pixel": "In the TOF spectrum only",
+    "events_before_start": "Pulse before the run",
+    "events_after_stop": "Pulse at or after the stop",
+    "events_unknown_period": "Period that the RunStart did not announce",
+    "events_unknown_detector": "Detector id in no bank",
+    "events_out_of_tof_range": "Time of flight off the axis",
+    "events_duplicate": "Events of duplicate messages",
+    "missing_message_ids": "Gaps in the sources' numbering",
+    "source_restarts": "Times a source numbered anew",
+}
+
+
+def show_png(png: bytes, title: str) -> dg.MarkdownMetadataValue:
+    """Return a picture that Dagster's pages show in place."""
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def show_ledger(ledger: dict[str, int]) -> dg.TableMetadataValue:
+    """Return the ledger as a table with a meaning for each column."""
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord({"column": name, "number": f"{number:,}", "meaning": _MEANINGS.get(name, "")})
+            for name, number in ledger.items()
+        ]
+    )
+
+
+def describe_status(status: Status, overview: bytes) -> dict[str, Any]:
+    """Return the metadata of an observation of a run that is live."""
+    return {
+        "overview": show_png(overview, "overview"),
+        "events_in_views": status.events_in_views,
+        "events_per_second": round(status.events_per_second, 1),
+        "lag_seconds": round(status.lag_seconds, 2),
+        "proton_charge_uah": round(status.proton_charge_uah, 9),
+        "phase": status.phase,
+        "ledger": show_ledger(status.ledger),
+    }
+
+
+def describe_result(result: Result, pictures: dict[str, bytes]) -> dict[str, Any]:
+    """Return the metadata of a finished run."""
+    ledger = result.ledger
+    frozen = {p: f"[{first}, {result.end_offsets[p]})" for p, first in result.first_offsets.items()}
+    metadata: dict[str, Any] = {name.removesuffix(".png"): show_png(png, name) for name, png in pictures.items()}
+    return metadata | {
+        "events_in_views": ledger["events_counted"] + ledger["events_without_pixel"],
+        "proton_charge_uah": round(result.proton_charge_uah, 9),
+        "late_events": result.late_events,
+        "ledger": show_ledger(ledger),
+        "stop": _utc(result.stop_time_ns),
+        "stop_reason": result.stop_reason,
+        "offsets": dg.MetadataValue.json(frozen),
+        "complete": not result.shortcomings,
+        "shortcomings": dg.MetadataValue.md("\n".join(f"- {text}" for text in result.shortcomings) or "none"),
+        "result_sha256": result.digest,
+        "folder": result.folder,
+        "code_version": result.code_version,
+    }
+
+
+def _utc(time_ns: int) -> str:
+    if time_ns >= 253_402_300_800 * 10**9:
+        return "never"
+    return datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="milliseconds")
