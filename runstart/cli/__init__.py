@@ -1,0 +1,44 @@
+"""The `runstart` command: one file a command; a heavy library is imported by the command that needs it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from runstart.cli._errors import AlertGroup
+from runstart.cli.instruments import instruments_app
+from runstart.cli.replay import replay_command
+from runstart.cli.simulate import simulate_command
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="runstart",
+    cls=AlertGroup,
+    help="Turns a facility's raw data into results the moment it is taken.",
+    epilog="Every command tells more, with examples: [bold]runstart replay --help[/bold]",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+)
+app.add_typer(instruments_app, name="instruments")
+app.command("replay")(replay_command)
+app.command("simulate")(simulate_command)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from runstart import __version__
+
+        typer.echo(f"runstart {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
