@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dagster as dg
 
@@ -32,8 +32,15 @@ _MEANINGS = {
 }
 
 
+class Pictures(NamedTuple):
+    """What a live run looks like: thumbnails as markdown by name, and the overview as PNG."""
+
+    thumbnails: dict[str, str]
+    overview: bytes
+
+
 def show_png(png: bytes, title: str) -> dg.MarkdownMetadataValue:
-    """Return a picture that Dagster's pages show in place."""
+    """Return a picture that Dagster's pages show at a click."""
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
@@ -47,10 +54,11 @@ def show_ledger(ledger: dict[str, int]) -> dg.TableMetadataValue:
     )
 
 
-def describe_status(status: Status, overview: bytes) -> dict[str, Any]:
+def describe_status(status: Status, pictures: Pictures) -> dict[str, Any]:
     """Return the metadata of an observation of a run that is live."""
     return {
-        "overview": show_png(overview, "overview"),
+        **_in_place(pictures.thumbnails),
+        "overview": show_png(pictures.overview, "overview"),
         "events_in_views": status.events_in_views,
         "events_per_second": round(status.events_per_second, 1),
         "lag_seconds": round(status.lag_seconds, 2),
@@ -64,7 +72,10 @@ def describe_result(result: Result, pictures: dict[str, bytes]) -> dict[str, Any
     """Return the metadata of a finished run."""
     ledger = result.ledger
     frozen = {p: f"[{first}, {result.end_offsets[p]})" for p, first in result.first_offsets.items()}
-    metadata: dict[str, Any] = {name.removesuffix(".png"): show_png(png, name) for name, png in pictures.items()}
+    shown = _in_place(result.thumbnails)
+    metadata: dict[str, Any] = shown | {
+        name.removesuffix(".png"): show_png(png, name) for name, png in pictures.items()
+    }
     return metadata | {
         "events_in_views": ledger["events_counted"] + ledger["events_without_pixel"],
         "proton_charge_uah": round(result.proton_charge_uah, 9),
@@ -79,6 +90,10 @@ def describe_result(result: Result, pictures: dict[str, bytes]) -> dict[str, Any
         "folder": result.folder,
         "code_version": result.code_version,
     }
+
+
+def _in_place(thumbnails: dict[str, str]) -> dict[str, Any]:
+    return {name: dg.MetadataValue.md(markdown) for name, markdown in thumbnails.items()}
 
 
 def _utc(time_ns: int) -> str:

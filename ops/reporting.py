@@ -14,13 +14,13 @@ from types import TracebackType
 
 import dagster as dg
 
-from ops.metadata import describe_status
+from ops.metadata import Pictures, describe_status
 from runstart.errors import Transient
 from runstart.live import Sources, Status
 from runstart.live.accumulation import Accumulation
 from runstart.live.publish import make_live_product
 from runstart.live.record import run_prefix
-from runstart.product import RunProduct, overview_png
+from runstart.product import RunProduct, overview_png, thumbnails
 from runstart.storage import ObjectStore
 
 FIRST_INTERVAL = 10.0  # seconds between observations
@@ -53,7 +53,7 @@ class DagsterReporter:
         self._next_line = 0.0
         self._spent = 0
         self._drawing: threading.Thread | None = None
-        self._drawn: tuple[Status, bytes] | None = None
+        self._drawn: tuple[Status, Pictures] | None = None
         self._trouble: str | None = None
 
     def __enter__(self) -> DagsterReporter:
@@ -91,8 +91,8 @@ class DagsterReporter:
 
     def _draw(self, status: Status, product: RunProduct) -> None:
         try:
-            png = overview_png(product)
-            self._store.put(f"{self._folder}/display/overview.png", png)
+            pictures = Pictures(thumbnails(product), overview_png(product))
+            self._store.put(f"{self._folder}/display/overview.png", pictures.overview)
             self._store.put(f"{self._folder}/display/status.json", json.dumps(status.as_dict()).encode())
         except Transient as error:
             self._trouble = f"The live picture could not be stored: {error}"
@@ -100,13 +100,13 @@ class DagsterReporter:
         except Exception as error:  # noqa: BLE001 - a picture must never cost an event; the log says why
             self._trouble = f"The live picture could not be drawn: {error!r}"
             return
-        self._drawn = (status, png)
+        self._drawn = (status, pictures)
 
     def _observe(self, now: float) -> None:
         if self._drawn is None or now < self._next_observation:
             return
-        status, png = self._drawn
-        size = len(png) * 4 // 3
+        status, pictures = self._drawn
+        size = len(pictures.overview) * 4 // 3
         if status.events_in_views == 0 or self._spent + size > EVENT_LOG_BUDGET:
             return
         self._drawn = None
@@ -117,6 +117,6 @@ class DagsterReporter:
             dg.AssetObservation(
                 asset_key=self._context.asset_key,
                 partition=self._context.partition_key,
-                metadata=describe_status(status, png),
+                metadata=describe_status(status, pictures),
             )
         )

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dagster import ConfigurableResource
+import dagster as dg
 from pydantic import Field
 
 if TYPE_CHECKING:
     from runstart.storage import ObjectStore
 
 
-class ObjectStoreResource(ConfigurableResource):  # type: ignore[type-arg]
+class ObjectStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Where Runstart keeps what it makes: snapshots, results, pictures and their versions."""
 
     url: str = Field(

@@ -34,7 +34,10 @@ if sys.platform == "linux":
         sys.exit("prctl: " + os.strerror(ctypes.get_errno()))
     if os.getppid() != int(sys.argv[1]):
         sys.exit("The process that started this one has ended.")
-os.execvp(sys.argv[2], sys.argv[2:])
+try:
+    os.execvp(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.exit(f"{sys.argv[2]}: {error.strerror}")
 """
 
 

@@ -11,12 +11,14 @@ from runstart.product.pictures import (
     tof_png,
 )
 from runstart.product.stored import StoredProduct, read_product
+from runstart.product.thumbnails import detector_thumbnail, thumbnails, tof_thumbnail
 
 __all__ = [
     "RunProduct",
     "StoredProduct",
     "bank_png",
     "content_digest",
+    "detector_thumbnail",
     "digest_arrays",
     "nexus_bytes",
     "overview_png",
@@ -24,5 +26,7 @@ __all__ = [
     "pixel_tof_png",
     "rate_png",
     "read_product",
+    "thumbnails",
     "tof_png",
+    "tof_thumbnail",
 ]

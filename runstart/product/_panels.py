@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from runstart.product.model import RunProduct
 
 _SEPARATE_BANKS = 4  # more are laid out side by side in one picture
-_CELL_PIXELS = 1.5  # smaller cells are only noise, and half of the bytes
+_CELL_PIXELS = 1.25  # smaller cells are only noise, and half of the bytes
 _STEPS = 600  # points of a curve; more cannot be told apart
 
 
@@ -81,17 +81,20 @@ def draw_pixel_tof(figure: Figure, place: SubplotSpec, product: RunProduct) -> N
     table = product.views.pixel_tof
     if table is None:
         raise AssertionError("pixel_tof is not declared")
-    counts = table.sum(axis=0, dtype=np.uint64)
     axes = figure.add_subplot(place)
     height, width = _cells_of(axes)
-    row_factor = _whole_rows(product, -(-counts.shape[0] // height))
-    bin_factor = -(-counts.shape[1] // width)
-    blocks = _sum_blocks(counts, row_factor, bin_factor)
+    row_factor = _whole_rows(product, -(-table.shape[1] // height))
+    bin_factor = -(-table.shape[2] // width)
+    # Period by period, and never the whole table at 64 bits: it can be most of the memory.
+    blocks = np.sum([_sum_blocks(period, row_factor, bin_factor) for period in table], axis=0)
     tof = product.instrument.tof
-    drawn = _draw_cells(axes, blocks, (tof.start_us / 1000, tof.stop_us / 1000, 0, counts.shape[0]), "auto")
+    right_ms = (tof.start_ns + blocks.shape[1] * bin_factor * tof.width_ns) / 1e6
+    extent = (tof.start_ns / 1e6, right_ms, 0, blocks.shape[0] * row_factor)
+    drawn = _draw_cells(axes, blocks, extent, "auto")
+    axes.set(xlim=(tof.start_ns / 1e6, tof.stop_ns / 1e6), ylim=(0, table.shape[1]))
     tidy(axes, "TOF (ms)", "pixel", "Pixel x TOF")
     _count_bar(axes, drawn, f"counts per {row_factor} pixels and {tof.width_ns * bin_factor / 1000:g} µs")
-    _note_if_empty(axes, counts, is_waiting(product), on_picture=True)
+    _note_if_empty(axes, blocks, is_waiting(product), on_picture=True)
 
 
 def draw_tof(axes: Axes, product: RunProduct) -> None:
@@ -134,11 +137,16 @@ def draw_rate(axes: Axes, product: RunProduct) -> None:
 
 def _draw_image_bank(axes: Axes, image: npt.NDArray[Any], name: str, waiting: bool) -> None:
     """Draw a bank of two dimensions."""
-    factors = _factors(image, *_cells_of(axes))
-    blocks = _sum_blocks(image, *factors)
     rows, columns = image.shape
     long = max(rows, columns) > 2 * min(rows, columns)
-    drawn = _draw_cells(axes, blocks, (0, columns, 0, rows), "auto" if long else "equal")
+    factors = _factors(image, *_cells_of(axes))
+    if not long:
+        factors = (max(factors), max(factors))
+    blocks = _sum_blocks(image, *factors)
+    # The last blocks may reach past the bank: the axes end with it.
+    extent = (0, blocks.shape[1] * factors[1], 0, blocks.shape[0] * factors[0])
+    drawn = _draw_cells(axes, blocks, extent, "auto" if long else "equal")
+    axes.set(xlim=(0, columns), ylim=(0, rows))
     axes.set_anchor("NW")
     tidy(axes, "column", "row", printable(f"Bank {name}", 40))
     for axis in (axes.xaxis, axes.yaxis):
@@ -275,8 +283,8 @@ def _norm(counts: npt.NDArray[Any]) -> Normalize:
 
 def _sum_blocks(counts: npt.NDArray[Any], row_factor: int, column_factor: int) -> npt.NDArray[Any]:
     """Return the table summed in blocks of so many rows and columns."""
-    by_row = np.add.reduceat(counts, np.arange(0, counts.shape[0], row_factor), axis=0)
-    blocks: npt.NDArray[Any] = np.add.reduceat(by_row, np.arange(0, counts.shape[1], column_factor), axis=1)
+    by_row = np.add.reduceat(counts, np.arange(0, counts.shape[0], row_factor), 0, np.uint64)
+    blocks: npt.NDArray[Any] = np.add.reduceat(by_row, np.arange(0, counts.shape[1], column_factor), 1)
     return blocks
 
 

@@ -189,7 +189,7 @@ def _write_spectrum_map(entry: h5py.Group, spectrum_map: DetectorSpectrumMap) ->
     _dataset(group, "n_spectra", np.int64(spectrum_map.n_spectra))
 
 
-def _plot(  # noqa: PLR0917
+def _plot(
     entry: h5py.Group,
     name: str,
     product: RunProduct,

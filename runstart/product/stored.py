@@ -63,7 +63,8 @@ def read_product(data: bytes) -> StoredProduct:
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
             return _read_entry(file["entry"])
-    except (OSError, KeyError, ValueError, RuntimeError) as problem:
+    # Damage can turn any object of the file into one of another type.
+    except (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError) as problem:
         what = f"The stored NeXus file cannot be read: {problem}."
         raise Alert(what, "Materialize the run again: its offsets are kept.") from problem
 

@@ -28,6 +28,7 @@ from runstart.storage.object_store import (
     StoredObject,
     check_key,
     check_prefix,
+    is_key,
 )
 
 # '~' is in no key.
@@ -119,7 +120,7 @@ class FileStore(ObjectStore):
                     folders.remove(_PRIVATE)
                 base = Path(parent).relative_to(self.root)
                 found += [(base / file).as_posix() for file in files]
-        return sorted(key for key in found if key.startswith(prefix) and _is_key(key))
+        return sorted(key for key in found if key.startswith(prefix) and is_key(key))
 
     def _path(self, key: str) -> Path:
         return self.root / check_key(key)
@@ -161,14 +162,6 @@ class FileStore(ObjectStore):
 
 def _etag(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _is_key(text: str) -> bool:
-    try:
-        check_key(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _give_name(temporary: Path, path: Path) -> None:

@@ -221,6 +221,26 @@ def check_key(key: str) -> str:
     return key
 
 
+def is_key(text: str) -> bool:
+    """Tell whether a text is a key.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+
+    Returns
+    -------
+    bool
+        True if every backend takes it.
+    """
+    try:
+        check_key(text)
+    except ValueError:
+        return False
+    return True
+
+
 def check_prefix(prefix: str) -> str:
     """Return a prefix of keys, if a key can begin so.
 
@@ -239,6 +259,5 @@ def check_prefix(prefix: str) -> str:
     ValueError
         If no key begins so.
     """
-    complete = prefix + "x"
-    check_key(complete)
+    check_key(prefix + "x")
     return prefix

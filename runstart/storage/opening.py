@@ -7,7 +7,7 @@ from typing import Any
 
 from runstart.errors import Alert
 from runstart.storage.file_store import FileStore
-from runstart.storage.object_store import ObjectStore
+from runstart.storage.object_store import ObjectStore, is_key
 from runstart.storage.s3_store import S3Store
 
 
@@ -38,7 +38,7 @@ def open_store(url: str, s3_client: Any = None) -> ObjectStore:
             return FileStore(Path(folder).absolute())
     if scheme == "s3" and rest.startswith("//"):
         bucket, _, prefix = rest.removeprefix("//").partition("/")
-        if bucket:
+        if bucket and (not prefix.strip("/") or is_key(prefix.strip("/"))):
             return S3Store(_default_client() if s3_client is None else s3_client, bucket, prefix.strip("/"))
     raise Alert(
         f"{url!r} does not name an object store.",

@@ -62,7 +62,7 @@ def reciprocal(width_ns: int) -> tuple[int, int]:
 
 
 @_compiled
-def count_tof(  # noqa: PLR0917
+def count_tof(
     time_of_flight_ns: npt.NDArray[np.uint32],
     start_ns: int,
     span_ns: int,
@@ -114,7 +114,7 @@ def count_tof(  # noqa: PLR0917
 
 
 @_compiled
-def count_events(  # noqa: PLR0917
+def count_events(
     time_of_flight_ns: npt.NDArray[np.uint32],
     detector_id: npt.NDArray[np.uint32],
     start_ns: int,

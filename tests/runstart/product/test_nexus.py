@@ -59,7 +59,7 @@ def test_a_stock_viewer_opens_on_the_tof_spectrum(make_product: Maker, n_events:
 @pytest.mark.parametrize("n_periods", [1, 2])
 def test_a_stock_viewer_can_plot_every_view(make_product: Maker, n_periods: int) -> None:
     with opened(make_product(n_periods=n_periods)) as file:
-        plots = [g for g in file["entry"].values() if g.attrs["NX_class"] == "NXdata"] if False else []
+        plots = []
         for name, item in file["entry"].items():
             if isinstance(item, h5py.Group) and item.attrs["NX_class"] == "NXdata":
                 plots.append(name)
@@ -120,15 +120,17 @@ def test_a_time_that_no_calendar_has_is_a_number(time_ns: int) -> None:
     assert iso_time(time_ns) == f"{time_ns} ns since 1970"
 
 
-def test_a_damaged_file_is_an_alert_or_another_digest(make_product: Maker) -> None:
+def test_damage_to_the_counts_is_an_alert_or_shows_in_the_digest(make_product: Maker) -> None:
     whole = nexus_bytes(make_product(500))
+    digest = read_product(whole).digest
     for at in range(0, len(whole), len(whole) // 40):
         damaged = whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :]
         try:
             stored = read_product(damaged)
         except Alert:
             continue
-        assert stored.digest != stored.written_digest or stored.arrays.keys() == read_product(whole).arrays.keys()
+        if stored.digest == stored.written_digest:  # the byte is in a title, or in unused space
+            assert stored.digest == digest
 
 
 @pytest.mark.parametrize("data", [b"", b"nothing", b"\x89HDF\r\n\x1a\n"])

@@ -1,0 +1,106 @@
+"""Pictures so small that Dagster's pages show them in place.
+
+The pages show markdown of fewer than 1,000 characters at once and anything longer behind a click. So a thumbnail
+is an SVG as a data URI: the TOF spectrum as one path, a bank as a small PNG that the SVG enlarges. The full
+pictures are in `runstart.product.pictures`.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import numpy as np
+from PIL import Image
+
+from runstart.product._style import colour_map, wants_log
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from runstart.product.model import RunProduct
+
+__all__ = ["LONGEST_MARKDOWN", "detector_thumbnail", "thumbnails", "tof_thumbnail"]
+
+LONGEST_MARKDOWN = 999
+"""Characters of markdown that the pages show in place."""
+
+_STEPS = 60  # of the TOF path
+_WIDTH, _HEIGHT = 480, 90
+_SIDES = (64, 56, 48, 42, 36, 30, 26, 22, 18, 14, 10)  # cells along the longer side, tried until it is short enough
+_SHADES = 16
+_MOST_BANKS = 2
+
+
+def thumbnails(product: RunProduct) -> dict[str, str]:
+    """Return markdown thumbnails by name: the TOF spectrum, and the largest banks with two dimensions."""
+    banks = [i for i, bank in enumerate(product.instrument.banks) if len(bank.shape) == 2]
+    largest = sorted(banks, key=lambda i: -product.instrument.banks[i].size)[:_MOST_BANKS]
+    pictures = {f"bank {product.instrument.banks[i].name}": detector_thumbnail(product, i) for i in sorted(largest)}
+    return pictures | {"TOF spectrum": tof_thumbnail(product)}
+
+
+def tof_thumbnail(product: RunProduct) -> str:
+    """Return markdown with the TOF spectrum as a curve, summed over periods."""
+    counts = _mean_blocks(product.views.tof.sum(axis=0), _STEPS)
+    if wants_log(counts):
+        counts = np.log1p(counts)
+    heights = np.rint(counts / max(counts.max(), 1e-9) * (_HEIGHT - 4)).astype(int)
+    step = _WIDTH // len(heights)
+    path = f"M0 {_HEIGHT}" + "".join(f"V{_HEIGHT - height}h{step}" for height in heights) + f"V{_HEIGHT}"
+    shape = f"<path d='{path}' fill='lightsteelblue' stroke='steelblue'/>"
+    return _markdown("TOF spectrum", _WIDTH, _HEIGHT, shape)
+
+
+def detector_thumbnail(product: RunProduct, bank_index: int) -> str:
+    """Return markdown with the picture of a bank, summed over periods.
+
+    Parameters
+    ----------
+    product : RunProduct
+        A run.
+    bank_index : int
+        Position among the instrument's banks.
+    """
+    image = np.atleast_2d(product.views.bank_image(bank_index).sum(axis=0))
+    name = product.instrument.banks[bank_index].name
+    for side in _SIDES:
+        block = max(1, -(-max(image.shape) // side))
+        small = _mean_blocks(_mean_blocks(image, -(-image.shape[0] // block)).T, -(-image.shape[1] // block)).T
+        scale = max(1, 240 // max(small.shape))
+        height, width = (n * scale for n in small.shape)
+        uri = "data:image/png;base64," + base64.b64encode(_png(small)).decode()
+        shape = f"<image href='{uri}' width='{width}' height='{height}' style='image-rendering:pixelated'/>"
+        markdown = _markdown(name, width, height, shape)
+        if len(markdown) <= LONGEST_MARKDOWN:
+            break
+    return markdown
+
+
+def _markdown(title: str, width: int, height: int, shape: str) -> str:
+    svg = f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}'>{shape}</svg>"
+    letters = "".join(c for c in title if c.isalnum() or c in " -_")[:30]
+    uri = "data:image/svg+xml," + quote(svg, safe="/:;,=+'")
+    return f"![{letters}]({uri})"
+
+
+def _mean_blocks(counts: npt.NDArray[Any], most: int) -> npt.NDArray[np.float64]:
+    """Return the means of equal blocks along the first axis, at most `most` of them; the last may be shorter."""
+    size = -(-len(counts) // most)
+    edges = np.arange(0, len(counts), size)
+    lengths = np.diff(np.append(edges, len(counts))).reshape(-1, *[1] * (counts.ndim - 1))
+    return np.asarray(np.add.reduceat(counts, edges, axis=0, dtype=np.float64) / lengths)
+
+
+def _png(counts: npt.NDArray[np.float64]) -> bytes:
+    levels = np.log1p(counts) if wants_log(counts) else counts
+    shades = np.rint(levels / max(levels.max(), 1e-9) * (_SHADES - 1)).astype(np.uint8)
+    palette = (colour_map()(np.linspace(0, 1, _SHADES))[:, :3] * 255).astype(np.uint8)
+    picture = Image.new("P", (shades.shape[1], shades.shape[0]))
+    picture.putdata(shades.ravel().tolist())
+    picture.putpalette(palette.tobytes())
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", bits=4, optimize=True)
+    return buffer.getvalue()

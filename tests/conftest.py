@@ -1,0 +1,97 @@
+"""Fixtures of all tests: real servers, started once and only when a test asks for them.
+
+Without options a test gets the embedded broker and a store in a folder. With `--real` the same test gets Apache
+Kafka and a store on a real S3 server, and the tests marked `real` run too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from runstart.facility import Broker, S3Server
+    from runstart.storage import FileStore, ObjectStore, S3Store
+
+BUCKET = "runstart-tests"
+_serial = itertools.count()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--real", action="store_true", help="test on Apache Kafka and on a real S3 server")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--real"):
+        return
+    real = [item for item in items if item.get_closest_marker("real")]
+    if real:
+        config.hook.pytest_deselected(items=real)
+        items[:] = [item for item in items if item not in real]
+
+
+def _broker(config: pytest.Config, data_dir: Path) -> Broker:
+    from runstart.facility import ApacheKafka, EmbeddedBroker, install_kafka
+
+    if config.getoption("--real"):
+        return ApacheKafka(data_dir, install_kafka())
+    return EmbeddedBroker(data_dir)
+
+
+@pytest.fixture(scope="session")
+def broker(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The broker that the tests share: leave it running."""
+    with _broker(pytestconfig, tmp_path_factory.mktemp("broker")) as server:
+        yield server
+
+
+@pytest.fixture
+def own_broker(pytestconfig: pytest.Config, tmp_path: Path) -> Iterator[Broker]:
+    """A broker for one test, which may stop or kill it."""
+    with _broker(pytestconfig, tmp_path / "broker") as server:
+        yield server
+
+
+@pytest.fixture
+def topic_name() -> Callable[[str], str]:
+    """Gives topics names that no other test uses."""
+    return lambda base: f"{base}_{secrets.token_hex(4)}_{next(_serial)}"
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """The S3 server that the tests share: leave it running."""
+    from runstart.facility import S3Server
+
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        server.create_bucket(BUCKET)
+        yield server
+
+
+@pytest.fixture
+def s3_store(s3_server: S3Server) -> Iterator[S3Store]:
+    """An empty store on the S3 server."""
+    from runstart.storage import S3Store
+
+    client = s3_server.client()
+    yield S3Store(client, BUCKET, f"test-{secrets.token_hex(4)}-{next(_serial)}")
+    client.close()
+
+
+@pytest.fixture
+def file_store(tmp_path: Path) -> FileStore:
+    """An empty store in a folder."""
+    from runstart.storage import FileStore
+
+    return FileStore(tmp_path / "store")
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> ObjectStore:
+    """An empty store: in a folder, or with `--real` on the S3 server."""
+    return request.getfixturevalue("s3_store" if pytestconfig.getoption("--real") else "file_store")
