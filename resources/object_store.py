@@ -1,6 +1,7 @@
 """The object store as a Dagster resource: a folder, or any S3 endpoint through dagster-aws.
 
-Credentials are never configuration, so that they are in no run's record: they come from the standard AWS environment.
+Credentials are never configuration, so that they are in no run's record: they come from the standard AWS
+environment.
 """
 
 from __future__ import annotations

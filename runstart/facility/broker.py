@@ -7,12 +7,13 @@ little data and knows no retention. Apache Kafka (one KRaft node) is the judge: 
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runstart.errors import Alert
+from runstart.errors import Alert, Transient
 from runstart.facility.install import java_program
 from runstart.facility.processes import Server, accepts_connections, dying_with_us, free_port
 
@@ -61,6 +62,8 @@ class Broker(Server):
         ------
         Alert
             If the topic exists or a setting is refused.
+        Transient
+            If the broker does not serve the topic in time.
         """
         from confluent_kafka.admin import NewTopic
 
@@ -68,6 +71,7 @@ class Broker(Server):
         topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(config or {}))
         future = admin.create_topics([topic], operation_timeout=_ADMIN_TIMEOUT_S)[name]
         self._finish(future, f"Topic {name}")
+        self._wait_until_served(admin, name, partitions)
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic and its data.
@@ -109,6 +113,23 @@ class Broker(Server):
         admin = self._admin()
         future = admin.delete_records([place], operation_timeout=_ADMIN_TIMEOUT_S)[place]
         self._finish(future, f"Deletion of records of {topic}")
+
+    def _wait_until_served(self, admin: AdminClient, topic: str, partitions: int) -> None:
+        from confluent_kafka import KafkaException, TopicPartition
+        from confluent_kafka.admin import OffsetSpec
+
+        wanted = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in range(partitions)}
+        deadline = time.monotonic() + _ADMIN_TIMEOUT_S
+        while True:
+            try:
+                for future in admin.list_offsets(wanted).values():
+                    future.result(_ADMIN_TIMEOUT_S)
+            except KafkaException as error:
+                if time.monotonic() > deadline:
+                    raise Transient(f"{self.name} does not serve topic {topic}: {error.args[0].str()}") from error
+                time.sleep(0.02)
+            else:
+                return
 
     def _admin(self) -> AdminClient:
         from confluent_kafka.admin import AdminClient
@@ -194,6 +215,8 @@ class ApacheKafka(Broker):
             "-Xms128m",
             "-Xmx512m",
             "-XX:+UseSerialGC",
+            # Half the processor time to start; what a broker does then is mostly the kernel's work.
+            "-XX:TieredStopAtLevel=1",
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             "-cp",
             str(self.install_dir / "libs" / "*"),
@@ -221,7 +244,7 @@ class ApacheKafka(Broker):
             "share.coordinator.state.topic.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
             # After a kill the controller waits this long for the dead broker before it takes the new one.
-            "broker.session.timeout.ms": 2000,
+            "broker.session.timeout.ms": 4000,
             "broker.heartbeat.interval.ms": 300,
             "log.retention.check.interval.ms": 1000,
             "log.initial.task.delay.ms": 1000,

@@ -3,12 +3,14 @@
 Positions are the caller's: a read returns messages together with the position that each partition has reached,
 so that counts and offsets can be stored as one. A broker that does not answer makes a read return nothing and
 a question about offsets raise `Transient`; offsets that the broker has deleted are reported as lost ranges and
-reading goes on at the first that is left. Built on confluent-kafka, because kafka-python is the bottleneck at
+reading goes on at the first that is left. A topic that is gone for longer than a broker needs to restart is an
+error. Built on confluent-kafka, because kafka-python is the bottleneck at
 full rate (`python -m bench kafka_to_histogram` prints both).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -18,9 +20,11 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Me
 
 from runstart.errors import Alert, Transient
 
+_BITE = 4 * 1024 * 1024  # bytes fetched, and returned by a read, at once: small enough to stay in the caches
 _QUESTION_TIMEOUT = 5.0  # seconds for one question about offsets; a healthy broker needs milliseconds
 _MISSING_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
-_OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
+_OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
+_MISSING_SECONDS = 30.0  # a broker that has just started may not know its topics yet
 
 
 class RawMessage(NamedTuple):
@@ -65,6 +69,9 @@ class EventLog:
     def __init__(self, bootstrap_servers: str, topic: str) -> None:
         self.topic = topic
         self._positions: dict[int, int] = {}
+        self._out_of_range: set[int] = set()
+        self._missing_since: float | None = None
+        self._message_bytes = 1_000_000.0  # of a typical message, as the last read had them
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap_servers,
@@ -79,7 +86,8 @@ class EventLog:
                 "fetch.wait.max.ms": 100,
                 "fetch.error.backoff.ms": 100,
                 "reconnect.backoff.max.ms": 1000,
-                "max.partition.fetch.bytes": 16 * 1024 * 1024,
+                "fetch.queue.backoff.ms": 5,  # not the 1 s that it sleeps once its queue has been full
+                "max.partition.fetch.bytes": _BITE,
                 "topic.metadata.refresh.interval.ms": 10_000,
                 "log_level": 2,
             }
@@ -142,6 +150,7 @@ class EventLog:
     def seek(self, positions: Mapping[int, int]) -> None:
         """Read from these offsets on, and only these partitions."""
         self._positions = dict(positions)
+        self._out_of_range.clear()
         self._consumer.assign([TopicPartition(self.topic, p, o) for p, o in sorted(positions.items())])
 
     def add(self, positions: Mapping[int, int]) -> None:
@@ -152,36 +161,64 @@ class EventLog:
     def read(self, max_messages: int, timeout: float) -> Batch:
         """Return what has come, waiting at most `timeout` seconds for the first message.
 
+        A read returns about 4 MB at most: more would leave the processor's caches before it is counted.
+
         Raises
         ------
         Alert
-            If the topic has been deleted or access is refused.
+            If the topic has been deleted, made anew, or access is refused.
         """
         batch = Batch()
-        for message in self._consumer.consume(max_messages, timeout=timeout):
+        bite = max(1, min(max_messages, int(_BITE / self._message_bytes)))
+        for message in self._consumer.consume(bite, timeout=timeout):
             self._take(message, batch)
+        if batch.messages:
+            total = sum(len(message.payload) for message in batch.messages)
+            self._message_bytes = max(1.0, total / len(batch.messages))
+        for partition in sorted(self._out_of_range):
+            self._skip_lost(partition, batch)
+        if self._missing_since is not None:
+            self._look_for_topic()
         return batch
 
     def _take(self, message: Message, batch: Batch) -> None:
         partition, offset = message.partition(), message.offset()
         error = message.error()
         if error is None:
-            if offset < self._positions.get(partition, 0):
+            if offset < self._positions.get(partition, offset + 1):
                 return  # still queued from before a seek
             self._positions[partition] = batch.positions[partition] = offset + 1
             batch.messages.append(RawMessage(partition, offset, message.timestamp()[1], message.value() or b""))
         elif error.code() == KafkaError._PARTITION_EOF:
-            if offset > self._positions.get(partition, 0):
+            if offset > self._positions.get(partition, offset):
                 self._positions[partition] = batch.positions[partition] = offset
         elif error.code() in _OUT_OF_RANGE:
-            self._skip_lost(partition, batch)
-        elif error.code() in _MISSING_TOPIC or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            if partition in self._positions:
+                self._out_of_range.add(partition)
+        elif error.code() in _MISSING_TOPIC:
+            if self._missing_since is None:
+                self._missing_since = time.monotonic()
+        elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise _translated(KafkaException(error), self.topic)
         # Everything else is librdkafka telling that it is reconnecting.
 
+    def _look_for_topic(self) -> None:
+        try:
+            there = set(self._positions) <= set(self.partitions())
+        except Transient:
+            return  # asked again at the next read
+        if there:
+            self._missing_since = None
+        elif self._missing_since is not None and time.monotonic() - self._missing_since > _MISSING_SECONDS:
+            raise _missing(self.topic)
+
     def _skip_lost(self, partition: int, batch: Batch) -> None:
         wanted = self._positions[partition]
-        low, high = self.watermarks(partition)
+        try:
+            low, high = self.watermarks(partition)
+        except Transient:
+            return  # asked again at the next read
+        self._out_of_range.discard(partition)
         if wanted > high:
             raise Alert(
                 f"Partition {partition} of topic {self.topic} ends at offset {high}, before offset {wanted}, "
@@ -199,10 +236,14 @@ class EventLog:
 def _translated(error: KafkaException, topic: str) -> Alert | Transient:
     cause = error.args[0]
     if cause.code() in _MISSING_TOPIC:
-        return Alert(
-            f"Topic {topic} does not exist on the Kafka cluster.",
-            "Create it, or correct the instrument's topics in instruments.toml.",
-        )
+        return _missing(topic)
     if cause.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._AUTHENTICATION):
         return Alert(f"Access to topic {topic} was refused: {cause.str()}.", "Check the Kafka credentials.")
     return Transient(f"Kafka did not answer about topic {topic}: {cause.str()}")
+
+
+def _missing(topic: str) -> Alert:
+    return Alert(
+        f"Topic {topic} does not exist on the Kafka cluster.",
+        "Create it, or correct the instrument's topics in instruments.toml.",
+    )

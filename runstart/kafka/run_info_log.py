@@ -20,6 +20,8 @@ from kafka.structs import TopicPartition
 
 from runstart.errors import Transient
 
+_POLL_SECONDS = 0.05
+
 Offsets = dict[str, dict[int, int]]
 
 
@@ -42,8 +44,8 @@ class Announcement(NamedTuple):
 class OffsetReset:
     """A wanted offset that the topic does not hold.
 
-    `wanted < resumed` means that messages were deleted before they were read; `wanted > end` at the time means
-    that the topic was deleted and made anew, and reading goes on at its beginning.
+    `wanted < resumed` means that messages were deleted before they were read; `wanted > resumed` that the topic
+    was deleted and made anew, and reading goes on at the beginning of all its partitions.
     """
 
     topic: str
@@ -128,13 +130,20 @@ class RunInfoLog:
             ends = self._consumer.end_offsets(partitions) if partitions else {}
             self._consumer.assign(partitions)
             self._next = {}
+            given = {tp: offsets.get(tp.topic, {}).get(tp.partition, begins[tp]) for tp in partitions}
+            made_anew = {tp.topic for tp in partitions if given[tp] > ends[tp]}
             for tp in partitions:
-                wanted = offsets.get(tp.topic, {}).get(tp.partition, begins[tp])
-                resumed = begins[tp] if wanted < begins[tp] or wanted > ends[tp] else wanted
+                wanted = given[tp]
+                resumed = begins[tp] if wanted < begins[tp] or tp.topic in made_anew else wanted
                 if resumed != wanted:
                     self.resets.append(OffsetReset(tp.topic, tp.partition, wanted, resumed))
                 self._consumer.seek(tp, resumed)
                 self._next[tp] = resumed
+
+    def adopt_partitions(self) -> None:
+        """Read partitions that have been added to the topics since, from their beginning."""
+        if set(self.partitions()) - set(self._next):
+            self.seek(self.offsets)
 
     def seek_time(self, timestamp_ms: int) -> None:
         """Read every partition from the first message at or after a Kafka timestamp."""
@@ -154,8 +163,7 @@ class RunInfoLog:
             time.sleep(min(timeout, 0.5))  # no topic exists yet
             return []
         try:
-            with _transient("deliver messages"):
-                polled = self._consumer.poll(timeout_ms=int(timeout * 1000), max_records=max_messages)
+            polled = self._poll(timeout, max_messages)
         except OffsetOutOfRangeError:
             self.seek(self.offsets)
             return []
@@ -168,7 +176,24 @@ class RunInfoLog:
                 announcements.append(
                     Announcement(tp.topic, tp.partition, record.offset, record.timestamp, record.value or b"")
                 )
+        self._pass_control_records()
         return announcements
+
+    def _poll(self, timeout: float, max_messages: int) -> dict[TopicPartition, list[Any]]:
+        # A poll that waits takes half a core where the broker answers an empty fetch at once; short ones do not.
+        deadline = time.monotonic() + timeout
+        with _transient("deliver messages"):
+            while not (polled := self._consumer.poll(timeout_ms=0, max_records=max_messages)):
+                if time.monotonic() >= deadline:
+                    break
+                time.sleep(_POLL_SECONDS)
+        return polled
+
+    def _pass_control_records(self) -> None:
+        """Move past the records that close transactions: they are never returned, but count as offsets."""
+        with _transient("tell its position"):
+            for tp, offset in self._next.items():
+                self._next[tp] = max(offset, self._consumer.position(tp, timeout_ms=0) or 0)
 
     @property
     def offsets(self) -> Offsets:

@@ -7,20 +7,24 @@ that was never disturbed end alike, bit for bit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
+from runstart.errors import Alert
 from runstart.events import EventMessage, ForeignMessage, MalformedMessage, decode
 from runstart.instruments import Instrument
 from runstart.kafka import RawMessage
 from runstart.live.ledger import Ledger
 from runstart.live.membership import find_members
 from runstart.live.memory import MessageMemory, Verdict
-from runstart.views import Series, Views
+from runstart.views import CHARGE_QUANTUM_UAH, Series, Views
 
 Arrays = dict[str, NDArray[Any]]
+
+_LARGEST_CHARGE = 2**53 - 1  # quanta of one pulse, 8192 uAh: up to here a float holds them exactly
 
 
 class Accumulation:
@@ -42,7 +46,8 @@ class Accumulation:
     lost : dict of int to list of (int, int)
         For each partition the half-open offset ranges that the broker had deleted.
     newest_pulse_ns : int or None
-        Newest pulse time of the messages added, inside the run or not.
+        Newest pulse time of the messages added, inside the run or not. A message whose pulse lies more than the
+        seek margin after its own Kafka time is no evidence of how far the instrument has come.
     newest_member_ns : int or None
         Newest pulse time that was taken to be inside the run.
     newest_kafka_ms : int or None
@@ -77,7 +82,8 @@ class Accumulation:
 
     def ledger(self, stop_time_ns: int | None = None) -> Ledger:
         """Return the ledger with the gaps found so far."""
-        missing, restarts = self.memory.gaps(stop_time_ns)
+        self.memory.stop_at(stop_time_ns)
+        missing, restarts = self.memory.gaps()
         return Ledger.from_dict(
             self._ledger.as_dict() | {"missing_message_ids": missing, "source_restarts": restarts}
         )
@@ -110,28 +116,31 @@ class Accumulation:
             ledger.messages_malformed += 1
         else:
             if isinstance(decoded, EventMessage):
-                self._add_events(decoded, stop_time_ns)
+                self._add_events(decoded, message.timestamp_ms, stop_time_ns)
             else:
                 ledger.messages_foreign += 1
 
-    def _add_events(self, message: EventMessage, stop_time_ns: int | None) -> None:
+    def _add_events(self, message: EventMessage, timestamp_ms: int, stop_time_ns: int | None) -> None:
         ledger = self._ledger
         events = len(message.time_of_flight_ns)
         ledger.events_read += events
         pulses = message.pulse_time_ns
         first_pulse = int(pulses[0]) if len(pulses) else self.start_time_ns
         last_pulse = first_pulse if len(pulses) < 2 else int(pulses.max())
-        if self.newest_pulse_ns is None or last_pulse > self.newest_pulse_ns:
-            self.newest_pulse_ns = last_pulse
+        if len(pulses) and (self.newest_pulse_ns is None or last_pulse > self.newest_pulse_ns):
+            ahead_ms = last_pulse // 1_000_000 - timestamp_ms
+            if timestamp_ms < 0 or ahead_ms <= self.instrument.seek_margin * 1000:
+                self.newest_pulse_ns = last_pulse
+        self.memory.stop_at(stop_time_ns)
         verdict = self.memory.see(message.source_name, message.message_id, first_pulse)
         if verdict is Verdict.DUPLICATE:
             ledger.messages_duplicate += 1
             ledger.events_duplicate += events
             return
         ledger.messages_taken += 1
-        if verdict is Verdict.UNJUDGED:
-            ledger.messages_unjudged += 1
         members = find_members(message, self.start_time_ns, stop_time_ns)
+        if verdict is Verdict.UNJUDGED and len(members.pulse_time_ns):
+            ledger.messages_unjudged += 1
         ledger.events_before_start += members.before_start
         ledger.events_after_stop += members.after_stop
         period = message.facility.period_number if message.facility is not None else 0
@@ -140,8 +149,8 @@ class Accumulation:
         newest = int(members.pulse_time_ns.max())
         if self.newest_member_ns is None or newest > self.newest_member_ns:
             self.newest_member_ns = newest
-        if message.facility is not None and self.memory.claim_charge(first_pulse):
-            self.series.add_charge(first_pulse, message.facility.proton_charge)
+        if message.facility is not None:
+            self._add_charge(first_pulse, message.facility.proton_charge)
         if not 0 <= period < self.n_periods:
             ledger.events_unknown_period += int(members.pulse_events.sum())
             return
@@ -157,12 +166,21 @@ class Accumulation:
             ledger.events_unknown_detector += tally.unknown_detector
             ledger.events_out_of_tof_range += tally.out_of_tof_range
 
+    def _add_charge(self, pulse_time_ns: int, charge_uah: float) -> None:
+        """Add what a message adds to its pulse's charge, which is the largest that any message of it carries."""
+        if not (math.isfinite(charge_uah) and charge_uah > 0):
+            return
+        quanta = min(round(charge_uah / CHARGE_QUANTUM_UAH), _LARGEST_CHARGE)
+        if raised := self.memory.raise_charge(pulse_time_ns, quanta):
+            self.series.add_charge(pulse_time_ns, raised * CHARGE_QUANTUM_UAH)
+
     def state(self) -> tuple[dict[str, Any], Arrays]:
         """Return everything as plain values and arrays; the arrays are copies."""
         arrays: Arrays = {f"views.{name}": array.copy() for name, array in self.views.arrays().items()}
         arrays |= {f"series.{name}": array.copy() for name, array in self.series.arrays().items()}
         arrays |= {f"memory.{name}": array for name, array in self.memory.arrays().items()}
         plain = {
+            "declaration": _declaration(self.instrument),
             "start_time_ns": self.start_time_ns,
             "n_periods": self.n_periods,
             "first_offsets": sorted(self.first_offsets.items()),
@@ -182,8 +200,13 @@ class Accumulation:
         Raises
         ------
         Alert
-            If the instrument is declared with other views than it was then.
+            If the instrument is declared with other banks, TOF axis or views than it was then.
         """
+        if plain["declaration"] != _declaration(instrument):
+            raise Alert(
+                f"The banks, TOF axis or views of instrument {instrument.name} have changed since the run began.",
+                "Restore the declaration in instruments.toml, or launch the run anew to count it from its start.",
+            )
         self = cls(instrument, plain["start_time_ns"], plain["n_periods"])
         self.views.load(_part(arrays, "views."))
         self.series.load(_part(arrays, "series."))
@@ -196,6 +219,11 @@ class Accumulation:
         self.newest_kafka_ms = plain["newest_kafka_ms"]
         self._ledger = Ledger.from_dict(plain["ledger"])
         return self
+
+
+def _declaration(instrument: Instrument) -> str:
+    """Return what the counts mean: a stored table of the same shape may be one of other pixels or bins."""
+    return instrument.model_dump_json(include={"banks", "tof", "views"})
 
 
 def _part(arrays: Arrays, prefix: str) -> Arrays:

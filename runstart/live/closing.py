@@ -1,9 +1,10 @@
 """What closes a run: its RunStop, a newer RunStart, or the stop that its own RunStart announced.
 
 Every announcement on the run's topic is judged by content. A RunStop closes the run of its name (and job id, if
-both carry one) when its stop time is not before the start; one with stop time 0 means now, which is Kafka's time
-of the RunStop. A RunStart of the same instrument with a later start closes the run at that start. All else is
-ignored with a sentence that says why. The earliest stop wins, so that the order of arrival does not matter.
+both carry one) when its stop time is not before the start; one with stop time 0, or after the year 2199, means
+now, which is Kafka's time of the RunStop. A RunStart of the same instrument with a later start closes the run at
+that start. All else is ignored with a sentence that says why. The earliest stop wins, and of equal ones the one
+announced first, so that the order of arrival does not matter.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from runstart.events import MalformedMessage, RunStart, RunStop, decode
 from runstart.kafka import Announcement
-from runstart.live.record import MS_TO_NS, RunRecord, refusal
+from runstart.live.record import LATEST_TIME_MS, MS_TO_NS, RunRecord, refusal
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,18 @@ class ClosingWatch:
         ):
             self._remark(announcement, f"RunStop for another run ({name!r})")
             return
-        stop_ms = message.stop_time_ms or announcement.timestamp_ms
+        timed = 0 < message.stop_time_ms < LATEST_TIME_MS
+        stop_ms = message.stop_time_ms if timed else min(announcement.timestamp_ms, LATEST_TIME_MS)
         if stop_ms < start.start_time_ms:
             self._remark(announcement, f"RunStop before its RunStart (stop time {stop_ms} ms)")
             return
-        kind = "RunStop" if message.stop_time_ms else "RunStop with stop time 0 (now)"
+        kind = "RunStop" if timed else f"RunStop with stop time {message.stop_time_ms} (now)"
         self._offer(Stop(stop_ms * MS_TO_NS, f"{kind} at {announcement.place}", announcement.timestamp_ms))
 
     def _see_start(self, message: RunStart, announcement: Announcement) -> None:
         start = self._record.start
-        if message.instrument_name.lower() != start.instrument_name.lower():
+        names = {start.instrument_name.lower(), self._record.instrument.lower()}
+        if message.instrument_name.lower() not in names:
             return  # another instrument on a shared topic
         if (message.run_name, message.start_time_ms) == (start.run_name, start.start_time_ms):
             return  # this run's own
@@ -89,8 +92,12 @@ class ClosingWatch:
             self._offer(Stop(message.start_time_ms * MS_TO_NS, reason, announcement.timestamp_ms))
 
     def _offer(self, stop: Stop) -> None:
-        if self.stop is None or stop.time_ns < self.stop.time_ns:
+        if self.stop is None or _rank(stop) < _rank(self.stop):
             self.stop = stop
 
     def _remark(self, announcement: Announcement, text: str) -> None:
         self.remarks.append(f"Ignored {text} at {announcement.place}.")
+
+
+def _rank(stop: Stop) -> tuple[int, int, str]:
+    return stop.time_ns, stop.announced_ms or 0, stop.reason

@@ -9,21 +9,24 @@ durations only; it is never held against pulse times.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from runstart.errors import Transient
 from runstart.instruments import Instrument
 from runstart.kafka import Batch, EventLog, RunInfoLog
 from runstart.live.accumulation import Accumulation
+from runstart.live.beginning import begin, find_beginning
 from runstart.live.closing import ClosingWatch, Stop
 from runstart.live.head import Frozen, Lease
 from runstart.live.hold import Hold
 from runstart.live.membership import FOREVER_NS
-from runstart.live.record import RunRecord
-from runstart.live.snapshot import SnapshotWriter, load_snapshots
+from runstart.live.patience import ask_patiently
+from runstart.live.record import MS_TO_NS, RunRecord
+from runstart.live.snapshot import DamagedSnapshot, SnapshotWriter, load_snapshot
 from runstart.live.status import Reporter, Status
 from runstart.storage import ObjectStore
 
@@ -32,7 +35,7 @@ READ_SECONDS = 0.1  # longest wait for the first of them
 WATCH_SECONDS = 0.25  # between looks at the announcements
 ADOPT_SECONDS = 10.0  # between looks for new partitions
 GIVE_UP_SECONDS = 24 * 3600.0  # without a message or a stop
-PATIENCE_SECONDS = 600.0  # for a broker that does not answer a question
+LATE_LAUNCH_SECONDS = 600.0  # after its announcement; what is deleted by then may have been of the run
 
 _T = TypeVar("_T")
 
@@ -88,8 +91,9 @@ class Follower:
         self._hold = Hold(sources.instrument.hold_back)
         self._stop: Stop | None = None
         self._grace_ends = 0.0
+        self._closed = True
+        self._freezing_failed = False
         self._last_message = time.monotonic()
-        self._caught_up: set[int] = set()
         self._shown = (time.monotonic(), 0)
         self._next_snapshot = self._next_display = self._next_look = self._next_adoption = 0.0
         self._log: EventLog
@@ -106,7 +110,7 @@ class Follower:
         Alert
             If a topic is missing or has been made anew.
         Transient
-            If the broker stays away for longer than `PATIENCE_SECONDS`.
+            If the broker or the store stays away for long.
         """
         with EventLog(self._bootstrap, self._instrument.topics.events) as self._log:
             self._begin()
@@ -122,15 +126,17 @@ class Follower:
             return self.accumulation, self._frozen
 
     def _begin(self) -> None:
-        resumed = load_snapshots(self._store, self._lease.head.snapshots[-1:], self._instrument)
-        if resumed:
-            self.accumulation = resumed[0]
+        resumed = self._load_snapshot(FOREVER_NS)
+        if resumed is not None:
+            self.accumulation = resumed
             self._reporter.remark(
                 f"Resumed from a snapshot with {self.accumulation.events_in_views:,} events, "
                 f"at offsets {self.accumulation.next_offsets}."
             )
         else:
             self.accumulation = self._fresh()
+        if resumed is None or self._frozen is not None:
+            self._begin_partitions()  # of a snapshot: those that were added between it and the freezing
         if self._frozen is None:
             self._run_info = self._patiently(self._open_run_info)
             self._read_announcements_to_end(self._run_info)
@@ -140,25 +146,42 @@ class Follower:
         self._next_snapshot = now + self._instrument.snapshot_interval
 
     def _fresh(self) -> Accumulation:
-        accumulation = Accumulation(
-            self._instrument, self._record.start_time_ns, max(1, self._record.start.n_periods)
-        )
+        return Accumulation(self._instrument, self._record.start_time_ns, max(1, self._record.start.n_periods))
+
+    def _begin_partitions(self) -> None:
         if self._frozen is not None:
-            accumulation.begin(self._frozen.first_offsets)
-        else:
-            begin_at_start(accumulation, self._log, self._seek_time_ms, self._patiently)
-        for partition, ranges in accumulation.lost.items():
+            self.accumulation.begin(self._frozen.first_offsets)
+            return
+        age_seconds = time.time() - self._record.timestamp_ms / 1000
+        seek_time_ms = self._record.start.start_time_ms - self._margin_ms
+        find = functools.partial(
+            find_beginning, self._log, seek_time_ms, long_ago=age_seconds > LATE_LAUNCH_SECONDS
+        )
+        begin(self.accumulation, self._patiently(find))
+        for partition, ranges in self.accumulation.lost.items():
             self._reporter.remark(f"The broker has deleted offsets {ranges} of partition {partition}.")
-        return accumulation
+
+    def _load_snapshot(self, stop_time_ns: int) -> Accumulation | None:
+        """Return the newest snapshot that can be read and holds no member at or past a stop."""
+        for key in reversed(self._lease.head.snapshots):
+            load = functools.partial(load_snapshot, self._store, key, self._instrument)
+            try:
+                found = self._patiently(load)
+            except DamagedSnapshot as error:
+                self._reporter.remark(f"{error} Going on without it.")
+                continue
+            if found.newest_member_ns is None or found.newest_member_ns < stop_time_ns:
+                return found
+        return None
 
     @property
-    def _seek_time_ms(self) -> int:
-        return self._record.start.start_time_ms - int(self._instrument.seek_margin * 1000)
+    def _margin_ms(self) -> int:
+        return int(self._instrument.seek_margin * 1000)
 
     def _open_run_info(self) -> RunInfoLog:
         log = RunInfoLog(self._bootstrap, [self._record.topic])
         try:
-            log.seek_time(min(self._seek_time_ms, self._record.timestamp_ms))
+            log.seek_time(min(self._record.start.start_time_ms, self._record.timestamp_ms) - self._margin_ms)
         except Transient:
             log.close()
             raise
@@ -168,7 +191,7 @@ class Follower:
         """Learn of a stop that is already there before counting, so that nothing has to be counted again."""
         ends = self._patiently(run_info.end_offsets)
         deadline = time.monotonic() + 10.0
-        while run_info.offsets != ends and time.monotonic() < deadline:
+        while _is_behind(run_info.offsets, ends) and time.monotonic() < deadline:
             self._look(run_info, timeout=0.5)
 
     def _turn(self) -> None:
@@ -196,9 +219,11 @@ class Follower:
             begun = accumulation.next_offsets[message.partition]
             if message.offset >= begun and (ends is None or message.offset < ends[message.partition]):
                 accumulation.add(message, stop_ns)
-        for partition, first, end in batch.lost:
-            accumulation.lose(partition, first, end)
-            self._reporter.remark(f"The broker deleted offsets [{first}, {end}) of partition {partition} unread.")
+        for partition, first, low in batch.lost:
+            end = low if ends is None else min(low, ends[partition])
+            if first < end:
+                accumulation.lose(partition, first, end)
+                self._reporter.remark(f"The broker has deleted offsets [{first}, {end}) of partition {partition}.")
         for partition, position in batch.positions.items():
             accumulation.next_offsets[partition] = max(accumulation.next_offsets[partition], position)
 
@@ -216,6 +241,8 @@ class Follower:
             self._next_adoption = now + ADOPT_SECONDS
             with contextlib.suppress(Transient):  # the broker is away; asked again
                 self._adopt_partitions()
+                if self._run_info is not None:
+                    self._run_info.adopt_partitions()
         if self._stop is None:
             self._consider_other_ends(now)
         elif now >= self._grace_ends:
@@ -240,17 +267,16 @@ class Follower:
             self._close_at(Stop(planned, "stop time announced by the RunStart"))
         elif now - self._last_message > self._give_up:
             self._reporter.remark(f"No message and no stop for {self._give_up:.0f} s: closing the run as it is.")
-            self._stop = Stop(FOREVER_NS, "given up: neither messages nor a stop came")
-            for waited in self._hold.take_all():
-                self._add(waited)
-            self._freeze(self._stop, closed=False)
+            self._stop = Stop(planned or FOREVER_NS, "given up: neither messages nor a stop came")
+            self._closed = False
 
     def _close_at(self, stop: Stop) -> None:
         planned = self._record.planned_stop_ns
         if planned is not None and planned < stop.time_ns:
-            stop = Stop(planned, "stop time announced by the RunStart")
+            stop = replace(stop, time_ns=planned, reason="stop time announced by the RunStart")
         first = self._stop is None
         self._stop = stop
+        self._closed = True
         if first:
             self._grace_ends = time.monotonic() + self._instrument.grace
             self._reporter.remark(
@@ -264,12 +290,11 @@ class Follower:
         """Count again from before the stop: events past it were counted before it was known."""
         self._snapshots.finish()
         self._hold.clear()
-        for earlier in load_snapshots(self._store, self._lease.head.snapshots, self._instrument):
-            if earlier.newest_member_ns is None or earlier.newest_member_ns < stop.time_ns:
-                self.accumulation = earlier
-                break
-        else:
-            self.accumulation = self._fresh()
+        earlier = self._load_snapshot(stop.time_ns)
+        if earlier is None:
+            earlier = self._fresh()
+            earlier.begin(self.accumulation.first_offsets)
+        self.accumulation = earlier
         self._log.seek(self._unfinished_positions())
         self._shown = (time.monotonic(), self.accumulation.events_in_views)
         self._reporter.remark(
@@ -281,10 +306,12 @@ class Follower:
         try:
             self._freeze(stop)
         except Transient as error:
-            self._reporter.remark(f"Cannot freeze the end of the run yet: {error}")
+            if not self._freezing_failed:
+                self._reporter.remark(f"Cannot freeze the end of the run yet, and goes on trying: {error}")
+            self._freezing_failed = True
             self._grace_ends = now + 1.0
 
-    def _freeze(self, stop: Stop, closed: bool = True) -> None:
+    def _freeze(self, stop: Stop) -> None:
         self._adopt_partitions()
         accumulation = self.accumulation
         frozen = Frozen(
@@ -296,7 +323,7 @@ class Follower:
                 for partition, reached in accumulation.next_offsets.items()
             },
             frozen_at_ms=time.time_ns() // 1_000_000,
-            closed=closed,
+            closed=self._closed,
         )
         self._lease.commit(frozen=frozen)
         self._frozen = frozen
@@ -306,17 +333,18 @@ class Follower:
         _, high = self._log.watermarks(partition)
         if stop.announced_ms is None:
             return high
-        margin_ms = int((self._instrument.grace + self._instrument.seek_margin) * 1000)
-        late = self._log.offset_at(partition, stop.announced_ms + margin_ms)
+        # An announced stop may lie ahead of its announcement; events come until then.
+        newest_ms = max(stop.announced_ms, stop.time_ns // MS_TO_NS)
+        late = self._log.offset_at(partition, newest_ms + int(self._instrument.grace * 1000) + self._margin_ms)
         return high if late is None else min(high, late)
 
     def _adopt_partitions(self) -> None:
-        """Begin partitions that have been added to the topic, at their first message."""
+        """Begin partitions that have been added to the topic since, at their very first message."""
         known = self.accumulation.next_offsets
-        new = {p: self._log.watermarks(p)[0] for p in self._log.partitions() if p not in known}
-        if new:
-            self.accumulation.begin(new)
-            self._log.add(new)
+        lows = {p: self._log.watermarks(p)[0] for p in self._log.partitions() if p not in known}
+        if lows:
+            begin(self.accumulation, (dict.fromkeys(lows, 0), {p: low for p, low in lows.items() if low > 0}))
+            self._log.add(lows)
 
     def _unfinished_positions(self) -> Mapping[int, int]:
         ends = self._frozen.end_offsets if self._frozen is not None else None
@@ -361,44 +389,8 @@ class Follower:
         )
 
     def _patiently(self, ask: Callable[[], _T]) -> _T:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        told = False
-        while True:
-            try:
-                return ask()
-            except Transient as error:
-                if time.monotonic() >= deadline:
-                    raise
-                if not told:
-                    self._reporter.remark(f"Waiting for the broker: {error}")
-                    told = True
-            self._lease.check()
-            time.sleep(0.5)
+        return ask_patiently(ask, self._lease.check, self._reporter.remark)
 
 
-def begin_at_start(
-    accumulation: Accumulation,
-    log: EventLog,
-    seek_time_ms: int,
-    patiently: Callable[[Callable[[], dict[int, int]]], dict[int, int]],
-) -> None:
-    """Begin every partition at the first message whose Kafka time is at or after `seek_time_ms`.
-
-    Where the broker's oldest message is already younger than that and older ones have been deleted, they may
-    have held events of the run: their offsets are noted as lost.
-    """
-
-    def first_offsets() -> dict[int, int]:
-        found = {}
-        for partition in log.partitions():
-            low, high = log.watermarks(partition)
-            at = log.offset_at(partition, seek_time_ms)
-            found[partition] = high if at is None else max(at, low)
-            if low > 0 and at is not None and at <= low:
-                lost[partition] = low
-        return found
-
-    lost: dict[int, int] = {}
-    accumulation.begin(patiently(first_offsets))
-    for partition, low in lost.items():
-        accumulation.lose(partition, 0, low)
+def _is_behind(offsets: Mapping[str, Mapping[int, int]], ends: Mapping[str, Mapping[int, int]]) -> bool:
+    return any(offsets[topic][p] < end for topic, parts in ends.items() for p, end in parts.items())

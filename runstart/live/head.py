@@ -23,7 +23,7 @@ LEASE_SECONDS = 30.0
 KEPT_SNAPSHOTS = 2
 
 
-class LeaseLost(Exception):  # noqa: N818 - a condition, named as users read it
+class LeaseLost(Exception):
     """Another run has taken over this run's partition; nothing more may be written."""
 
 
@@ -154,6 +154,7 @@ class Lease:
         self._etag = etag
         self._lock = threading.Lock()
         self._lost = False
+        self._failure: Exception | None = None
         self._stop_beating = threading.Event()
         self._heart: threading.Thread | None = None
 
@@ -179,9 +180,11 @@ class Lease:
             return wanted
 
     def check(self) -> None:
-        """Raise LeaseLost if the heartbeat has found that another run took over."""
+        """Raise LeaseLost if the heartbeat has found that another run took over, or what stopped the heartbeat."""
         if self._lost:
             raise LeaseLost("This run lost its lease to another run of the same partition.")
+        if self._failure is not None:
+            raise self._failure
 
     def start_beating(self) -> None:
         """Renew the lease in the background, three times in its duration."""
@@ -206,10 +209,17 @@ class Lease:
                 return
             except Transient:
                 continue  # tried again at the next beat; the put's condition keeps it safe
+            except Exception as error:  # noqa: BLE001 - raised again in the run's own thread by check()
+                self._failure = error
+                return
 
     def _reconcile(self, wanted: Head) -> None:
         """Find out whether a put without an answer had been made, or another run has taken over."""
-        stored = self._store.get(self._key)
+        try:
+            stored = self._store.get(self._key)
+        except ObjectMissing as error:
+            self._lost = True
+            raise LeaseLost("The head of this run has been removed from the object store.") from error
         found = Head.from_json(stored.data)
         if found.epoch != self.head.epoch:
             self._lost = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from dataclasses import dataclass
 
 from runstart.errors import Transient
@@ -10,6 +11,7 @@ from runstart.kafka import EventLog
 from runstart.live.follow import GIVE_UP_SECONDS, Follower, Sources
 from runstart.live.head import LEASE_SECONDS, Lease, acquire_lease
 from runstart.live.late import count_late_events
+from runstart.live.patience import ask_patiently
 from runstart.live.publish import make_product, publish_result
 from runstart.live.record import run_prefix
 from runstart.live.result import Result, load_result
@@ -84,10 +86,12 @@ def reduce_run(store: ObjectStore, sources: Sources, launch: Launch, reporter: R
             reporter.remark(
                 "The result was published before this launch's predecessor ended; nothing is left to do."
             )
-            return load_result(store, current)
-        _sweep_snapshots(store, folder, lease)
-        result = _count_and_publish(store, sources, launch, reporter, lease)
-        lease.commit(snapshots=())
+            result = load_result(store, current)
+        else:
+            _sweep_snapshots(store, folder, lease)
+            result = _count_and_publish(store, sources, launch, reporter, lease)
+        with contextlib.suppress(Transient):  # the result is published; snapshots are swept at the next launch
+            lease.commit(snapshots=())
         _sweep_snapshots(store, folder, lease)
         return result
     finally:
@@ -103,9 +107,11 @@ def _count_and_publish(
     follower = Follower(sources, store, lease, snapshots, reporter, give_up_seconds=launch.give_up_seconds)
     finished, frozen = follower.run()
     with EventLog(sources.bootstrap_servers, sources.instrument.topics.events) as log:
-        late = count_late_events(log, finished, frozen, lease.check)
+        count = functools.partial(count_late_events, log, finished, frozen, lease.check)
+        late = ask_patiently(count, lease.check, reporter.remark)
     product = make_product(record, finished, frozen, launch.run_id)
-    result, promoted = publish_result(store, lease, folder, product, (finished, late))
+    publish = functools.partial(publish_result, store, lease, folder, product, (finished, late))
+    result, promoted = ask_patiently(publish, lease.check, reporter.remark)
     current = lease.head.current
     if promoted or current is None:
         return result

@@ -18,7 +18,7 @@ from runstart.live.head import Frozen, Lease, Version
 from runstart.live.membership import FOREVER_NS
 from runstart.live.record import RunRecord
 from runstart.live.result import NEXUS_NAME, Result, find_shortcomings
-from runstart.product import RunProduct, content_digest, nexus_bytes, pictures_png
+from runstart.product import RunProduct, content_digest, nexus_bytes, pictures_png, thumbnails
 from runstart.storage import ObjectStore
 
 _MEMORY_PART = "memory."
@@ -114,6 +114,7 @@ def publish_result(
     result = Result(
         folder=version_folder,
         files=tuple(files),
+        thumbnails=thumbnails(product),
         digest=content_digest(product.views, product.series, product.ledger),
         ledger=product.ledger,
         proton_charge_uah=product.series.total_charge_uah,

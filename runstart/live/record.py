@@ -20,6 +20,7 @@ from runstart.storage import ObjectMissing, ObjectStore, PreconditionFailed
 
 MS_TO_NS = 1_000_000
 EARLIEST_START_MS = 946_684_800_000  # 2000-01-01: earlier start times are unset clocks or other units
+LATEST_TIME_MS = 7_258_118_400_000  # 2200-01-01: later times are no clock's, and would not fit 64-bit ns for long
 LARGEST_LEAD_MS = 24 * 3_600_000  # a start later than this after its own message is a wrong clock
 LONGEST_NAME = 64  # characters of a run name that go into the partition key
 LARGEST_PERIODS = 4096
@@ -59,9 +60,9 @@ class RunRecord:
 
     @property
     def planned_stop_ns(self) -> int | None:
-        """Stop that the RunStart itself announced, in ns since 1970; None if it did not."""
+        """Stop that the RunStart itself announced, in ns since 1970; None if it did not, or an absurd one."""
         planned = self.start.stop_time_ms
-        return planned * MS_TO_NS if planned > self.start.start_time_ms else None
+        return planned * MS_TO_NS if self.start.start_time_ms < planned < LATEST_TIME_MS else None
 
 
 def refusal(start: RunStart, timestamp_ms: int) -> str | None:
@@ -76,6 +77,8 @@ def refusal(start: RunStart, timestamp_ms: int) -> str | None:
     """
     if start.start_time_ms < EARLIEST_START_MS:
         return f"its start time of {start.start_time_ms} ms lies before the year 2000: unset clock, or not in ms"
+    if start.start_time_ms >= LATEST_TIME_MS:
+        return f"its start time of {start.start_time_ms} ms lies after the year 2199: no clock gives it"
     if start.start_time_ms > timestamp_ms + LARGEST_LEAD_MS:
         return f"its start time of {start.start_time_ms} ms lies over a day after its own message"
     if start.n_periods > LARGEST_PERIODS:
@@ -84,7 +87,7 @@ def refusal(start: RunStart, timestamp_ms: int) -> str | None:
 
 
 def name_partition(run_name: str, start_time_ms: int) -> str:
-    """Return the partition key of a run: its name and its start in UTC, safe in paths, pages and shells.
+    """Return the partition key of a run: its start in UTC and its name, safe in paths, pages and shells.
 
     Characters other than letters, digits, `.`, `_`, `+` and `-` become `-`. A name that had to be changed or cut
     gets eight digits of its SHA-256, so that two names never share a key.
@@ -93,7 +96,7 @@ def name_partition(run_name: str, start_time_ms: int) -> str:
     if name != run_name:
         name += f"-{hashlib.sha256(run_name.encode()).hexdigest()[:8]}"
     began = datetime.fromtimestamp(start_time_ms // 1000, UTC)
-    return f"{name}_{began:%Y%m%dT%H%M%S}.{start_time_ms % 1000:03d}Z"
+    return f"{began:%Y%m%dT%H%M%S}.{start_time_ms % 1000:03d}Z_{name}"
 
 
 def make_record(instrument: str, announcement: Announcement, start: RunStart) -> RunRecord:

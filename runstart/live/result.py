@@ -22,6 +22,8 @@ class Result:
         Prefix of its files in the object store.
     files : tuple of str
         Names of the files in it.
+    thumbnails : dict of str to str
+        Small pictures as markdown, by name.
     digest : str
         SHA-256 over views, series and ledger: equal digests are equal results.
     ledger : dict of str to int
@@ -48,6 +50,7 @@ class Result:
 
     folder: str
     files: tuple[str, ...]
+    thumbnails: dict[str, str]
     digest: str
     ledger: dict[str, int]
     proton_charge_uah: float
@@ -87,6 +90,8 @@ def find_shortcomings(
         for partition, ranges in sorted(lost.items())
         for first, end in ranges
     ]
+    if not frozen.end_offsets:
+        found.append("The event topic did not exist: nothing could be read.")
     for column, sentence in (
         ("missing_message_ids", "{:,} message ids are missing between messages that came."),
         ("messages_malformed", "{:,} messages could not be decoded; their events are lost."),

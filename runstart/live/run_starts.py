@@ -8,10 +8,11 @@ cannot be read, and RunStarts that cannot be runs, are counted, kept or told, an
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from runstart.events import ForeignMessage, MalformedMessage, RunStart, decode
@@ -21,6 +22,8 @@ from runstart.live.record import RunRecord, make_record, refusal, save_record
 from runstart.storage import ObjectStore, PreconditionFailed
 
 MOST_MESSAGES = 5000  # a tick
+READ_MESSAGES = 200  # records are stored one by one, and a tick must end in time
+LONGEST_SEGMENT = 200  # characters that the object store takes between slashes
 DRAIN_SECONDS = 0.05  # a further message that follows at once belongs to the same tick
 
 Offsets = dict[str, dict[int, int]]
@@ -75,6 +78,8 @@ class FoundRun:
         Whether to reduce it now.
     newest : bool
         Whether it is the newest run of its instrument in this search: the live one.
+    start_time_ms : int
+        Start of the run.
     """
 
     instrument: str
@@ -82,6 +87,7 @@ class FoundRun:
     run_name: str
     launch: bool
     newest: bool = True
+    start_time_ms: int = 0
 
 
 @dataclass
@@ -127,15 +133,15 @@ class RunStartSearch:
         deadline = time.monotonic() + seconds
         while findings.messages < MOST_MESSAGES:
             ready = bool(findings.runs)
-            wait = DRAIN_SECONDS if ready else deadline - time.monotonic()
+            wait = deadline - time.monotonic()
             if wait <= 0:
                 break
-            announcements = self._log.read(min(wait, 1.0))
+            announcements = self._log.read(min(wait, DRAIN_SECONDS if ready else 1.0), READ_MESSAGES)
             self._note_resets(findings)
             for announcement in announcements:
                 self._see(announcement, findings)
             findings.messages += len(announcements)
-            cursor.offsets = self._log.offsets
+            self._move(cursor)
             self._end_backlogs(findings)
             if ready and not announcements:
                 break
@@ -148,14 +154,20 @@ class RunStartSearch:
         for tp in self._log.partitions():
             existing.setdefault(tp.topic, set()).add(tp.partition)
         reading = {topic: set(partitions) for topic, partitions in self._log.offsets.items()}
-        if reading != existing or self._log.offsets != cursor.offsets:
+        wanted = {topic: offsets for topic, offsets in cursor.offsets.items() if topic in existing}
+        if reading != existing or self._log.offsets != wanted:
             self._log.seek(cursor.offsets)
         self._note_resets(findings)
         if new := set(self._log.offsets) - set(cursor.offsets) - set(cursor.backlog_ends):
             ends = self._log.end_offsets()
             cursor.backlog_ends |= {topic: ends[topic] for topic in new}
-        cursor.offsets = self._log.offsets
+        self._move(cursor)
         self._end_backlogs(findings)
+
+    def _move(self, cursor: Cursor) -> None:
+        """Take over where the log has come to; a topic that is away for now keeps its place."""
+        for topic, offsets in self._log.offsets.items():
+            cursor.offsets[topic] = cursor.offsets.get(topic, {}) | offsets
 
     def _note_resets(self, findings: Findings) -> None:
         for reset in self._log.resets:
@@ -214,7 +226,16 @@ class RunStartSearch:
                     "topic": record.topic,
                 }
         launch = instrument.live_reduction and not in_backlog
-        findings.runs.append(FoundRun(instrument.name, record.partition_key, record.start.run_name, launch=launch))
+        start = record.start
+        findings.runs.append(
+            FoundRun(
+                instrument.name,
+                record.partition_key,
+                start.run_name,
+                launch=launch,
+                start_time_ms=start.start_time_ms,
+            )
+        )
 
     def _end_backlogs(self, findings: Findings) -> None:
         cursor = findings.cursor
@@ -229,7 +250,15 @@ class RunStartSearch:
 
     def _launch_newest(self, name: str, newest: dict[str, Any], findings: Findings) -> None:
         if any(instrument.name == name and instrument.live_reduction for instrument in self._instruments):
-            findings.runs.append(FoundRun(name, newest["partition_key"], newest["run_name"], launch=True))
+            findings.runs.append(
+                FoundRun(
+                    name,
+                    newest["partition_key"],
+                    newest["run_name"],
+                    launch=True,
+                    start_time_ms=newest["start_time_ms"],
+                )
+            )
 
     def _route(self, topic: str, start: RunStart) -> Instrument | None:
         candidates = [i for i in self._instruments if i.topics.run_info == topic]
@@ -239,7 +268,9 @@ class RunStartSearch:
         return named[0] if named else None
 
     def _keep(self, announcement: Announcement) -> str:
-        key = f"unreadable/{announcement.topic}/{announcement.partition}/{announcement.offset}.bin"
+        folder = f"unreadable/{announcement.topic[:LONGEST_SEGMENT]}/{announcement.partition}"
+        digest = hashlib.sha256(announcement.payload).hexdigest()[:8]  # a topic made anew counts from 0 again
+        key = f"{folder}/{announcement.offset}-{digest}.bin"
         try:
             self._store.put_if_absent(key, announcement.payload)
         except PreconditionFailed:
@@ -248,14 +279,9 @@ class RunStartSearch:
 
 
 def _mark_newest(runs: list[FoundRun]) -> list[FoundRun]:
-    last = {run.instrument: run.partition_key for run in runs if run.launch}
-    return [
-        FoundRun(
-            run.instrument,
-            run.partition_key,
-            run.run_name,
-            run.launch,
-            newest=last.get(run.instrument) == run.partition_key,
-        )
-        for run in runs
-    ]
+    newest: dict[str, FoundRun] = {}
+    for run in runs:
+        if run.launch and run.start_time_ms >= newest.get(run.instrument, run).start_time_ms:
+            newest[run.instrument] = run
+    live = {(run.instrument, run.partition_key) for run in newest.values()}
+    return [replace(run, newest=(run.instrument, run.partition_key) in live) for run in runs]

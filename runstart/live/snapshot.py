@@ -8,9 +8,11 @@ cannot publish one.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import threading
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -21,9 +23,14 @@ from runstart.errors import Alert, Transient
 from runstart.instruments import Instrument
 from runstart.live.accumulation import Accumulation
 from runstart.live.head import KEPT_SNAPSHOTS, Lease, LeaseLost
-from runstart.storage import ObjectStore
+from runstart.storage import ObjectMissing, ObjectStore
 
-FORMAT = 1
+FORMAT = 2
+_DAMAGE = (zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError)
+
+
+class DamagedSnapshot(Exception):
+    """A snapshot that is gone or cannot be read."""
 
 
 def pack_snapshot(plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bytes:
@@ -41,16 +48,21 @@ def unpack_snapshot(data: bytes, instrument: Instrument) -> Accumulation:
     ------
     Alert
         If the snapshot has another format, or other views than the instrument declares now.
+    DamagedSnapshot
+        If it cannot be read.
     """
-    with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-        header = json.loads(archive["header"].tobytes())
-        if header["format"] != FORMAT:
-            raise Alert(
-                f"The snapshot has format {header['format']}; this version reads format {FORMAT}.",
-                "Launch the run again; it starts from the topic.",
-            )
-        arrays = {name: archive[name] for name in archive.files if name != "header"}
-    return Accumulation.from_state(instrument, header["state"], arrays)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            header = json.loads(archive["header"].tobytes())
+            if header["format"] != FORMAT:
+                raise Alert(
+                    f"The snapshot has format {header['format']}; this version reads format {FORMAT}.",
+                    "Launch the run again; it starts from the topic.",
+                )
+            arrays = {name: archive[name] for name in archive.files if name != "header"}
+        return Accumulation.from_state(instrument, header["state"], arrays)
+    except _DAMAGE as error:
+        raise DamagedSnapshot(f"The snapshot cannot be read: {error}") from error
 
 
 class SnapshotWriter:
@@ -100,8 +112,9 @@ class SnapshotWriter:
             self._store.put(key, pack_snapshot(plain, arrays))
             kept = (*head.snapshots, key)[-KEPT_SNAPSHOTS:]
             self._lease.commit(snapshots=kept)
-            for dropped in set(head.snapshots) - set(kept):
-                self._store.delete(dropped)
+            with contextlib.suppress(Transient):  # swept when the run ends
+                for dropped in set(head.snapshots) - set(kept):
+                    self._store.delete(dropped)
         except Transient as error:
             self.failure = error  # the next interval tries again; the last good snapshot stays
         except LeaseLost as error:
@@ -113,6 +126,18 @@ class SnapshotWriter:
             self.failure = None
 
 
-def load_snapshots(store: ObjectStore, keys: tuple[str, ...], instrument: Instrument) -> list[Accumulation]:
-    """Return the accumulations of a run's snapshots, newest first."""
-    return [unpack_snapshot(store.get(key).data, instrument) for key in reversed(keys)]
+def load_snapshot(store: ObjectStore, key: str, instrument: Instrument) -> Accumulation:
+    """Return the accumulation of a stored snapshot.
+
+    Raises
+    ------
+    DamagedSnapshot
+        If it is gone or cannot be read.
+    Alert, Transient
+        As `unpack_snapshot` and the store do.
+    """
+    try:
+        data = store.get(key).data
+    except ObjectMissing as error:
+        raise DamagedSnapshot(f"The snapshot {key} is gone.") from error
+    return unpack_snapshot(data, instrument)

@@ -66,8 +66,8 @@ class ObjectStore(ABC):
     """Whole objects under keys, safe among processes.
 
     A key is relative, of segments of `A-Z a-z 0-9 . _ = @ + -` separated by `/`, at most 900 characters long and
-    200 a segment; a segment is never `.` or `..`. Methods raise `ValueError` for any other key, `Transient` when the
-    store does not answer, and `Alert` when it must be set up differently.
+    200 a segment; a segment is never `.` or `..`. Methods raise `ValueError` for any other key, `Transient` when
+    the store does not answer, and `Alert` when it must be set up differently.
     """
 
     @abstractmethod

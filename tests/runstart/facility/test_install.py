@@ -78,7 +78,7 @@ def test_a_killed_install_may_be_repeated(maven: Path) -> None:
 def test_a_missing_program_is_told_by_name(maven: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     maven.unlink()
     monkeypatch.setenv("PATH", str(maven.parent))
-    with pytest.raises(Alert, match="`mvn`.*Install maven"):
+    with pytest.raises(Alert, match=r"`mvn`.*Install maven"):
         install_kafka()
     maven.with_name("java").unlink()
     with pytest.raises(Alert, match="`java`"):

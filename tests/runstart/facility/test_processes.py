@@ -73,7 +73,7 @@ def test_starting_and_stopping_may_be_repeated(tmp_path: Path) -> None:
 
 def test_a_server_that_ends_at_once_shows_its_log(tmp_path: Path) -> None:
     server = _Listener(tmp_path, "import sys; sys.exit('the port is cursed')")
-    with pytest.raises(Alert, match="ended with status 1(.|\n)*the port is cursed"):
+    with pytest.raises(Alert, match=r"ended with status 1(.|\n)*the port is cursed"):
         server.start()
     assert not server.running
 
@@ -81,7 +81,7 @@ def test_a_server_that_ends_at_once_shows_its_log(tmp_path: Path) -> None:
 def test_a_server_that_does_not_answer_is_killed_and_shows_its_log(tmp_path: Path) -> None:
     script = "import time; print('thinking', flush=True); time.sleep(60)"
     server = _Listener(tmp_path, script, start_timeout=1.0)
-    with pytest.raises(Transient, match="did not answer within 1 s(.|\n)*thinking"):
+    with pytest.raises(Transient, match=r"did not answer within 1 s(.|\n)*thinking"):
         server.start()
     assert not server.running
 

@@ -34,7 +34,7 @@ def test_a_missing_bucket_is_an_alert(s3_server: S3Server) -> None:
 
 
 def test_a_wrong_secret_is_an_alert(s3_server: S3Server) -> None:
-    with closing(s3_server.client(aws_secret_access_key="wrong")) as client:
+    with closing(s3_server.client(aws_secret_access_key="0" * 40)) as client:
         store = S3Store(client, BUCKET)
         _assert_every_call_raises(store, Alert, "AWS_SECRET_ACCESS_KEY")
         with pytest.raises(Alert):
@@ -55,9 +55,9 @@ def test_missing_credentials_are_an_alert(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", f"{tmp_path}/none")
     monkeypatch.setenv("AWS_CONFIG_FILE", f"{tmp_path}/none")
     endpoint = f"http://127.0.0.1:{free_port()}"
-    with closing(boto3.session.Session().client("s3", endpoint_url=endpoint, region_name="us-east-1")) as client:
-        with pytest.raises(Alert, match="no credentials"):
-            S3Store(client, BUCKET).get("a")
+    client = boto3.session.Session().client("s3", endpoint_url=endpoint, region_name="us-east-1")
+    with closing(client), pytest.raises(Alert, match="no credentials"):
+        S3Store(client, BUCKET).get("a")
 
 
 def test_a_server_that_does_not_answer_is_transient(s3_server: S3Server) -> None:
