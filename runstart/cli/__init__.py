@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from runstart.cli._errors import AlertGroup
+from runstart.cli.demo import demo_command
 from runstart.cli.instruments import instruments_app
 from runstart.cli.replay import replay_command
 from runstart.cli.simulate import simulate_command
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(instruments_app, name="instruments")
+app.command("demo")(demo_command)
 app.command("replay")(replay_command)
 app.command("simulate")(simulate_command)
 

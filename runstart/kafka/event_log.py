@@ -118,12 +118,12 @@ class EventLog:
         try:
             metadata = self._consumer.list_topics(self.topic, timeout=_QUESTION_TIMEOUT)
         except KafkaException as error:
-            raise _translated(error, self.topic) from error
+            raise self._translated(error) from error
         found = metadata.topics[self.topic]
         if found.error is not None and found.error.code() in _MISSING_TOPIC:
             return []
         if found.error is not None:
-            raise _translated(KafkaException(found.error), self.topic)
+            raise self._translated(KafkaException(found.error))
         return sorted(found.partitions)
 
     def watermarks(self, partition: int) -> tuple[int, int]:
@@ -133,7 +133,8 @@ class EventLog:
                 TopicPartition(self.topic, partition), timeout=_QUESTION_TIMEOUT, cached=False
             )
         except KafkaException as error:
-            raise _translated(error, self.topic) from error
+            raise self._translated(error) from error
+        self._missing_since = None
         return int(low), int(high)
 
     def offset_at(self, partition: int, timestamp_ms: int) -> int | None:
@@ -142,9 +143,9 @@ class EventLog:
         try:
             (answer,) = self._consumer.offsets_for_times([asked], timeout=_QUESTION_TIMEOUT)
         except KafkaException as error:
-            raise _translated(error, self.topic) from error
+            raise self._translated(error) from error
         if answer.error is not None:
-            raise _translated(KafkaException(answer.error), self.topic)
+            raise self._translated(KafkaException(answer.error))
         return None if answer.offset in (OFFSET_END, -1) else int(answer.offset)
 
     def seek(self, positions: Mapping[int, int]) -> None:
@@ -196,11 +197,20 @@ class EventLog:
             if partition in self._positions:
                 self._out_of_range.add(partition)
         elif error.code() in _MISSING_TOPIC:
-            if self._missing_since is None:
-                self._missing_since = time.monotonic()
+            self._is_missing_for_good()
         elif error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-            raise _translated(KafkaException(error), self.topic)
+            raise self._translated(KafkaException(error))
         # Everything else is librdkafka telling that it is reconnecting.
+
+    def _translated(self, error: KafkaException) -> Alert | Transient:
+        cause = error.args[0]
+        if cause.code() in _MISSING_TOPIC and self._is_missing_for_good():
+            return _missing(self.topic)
+        if cause.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._AUTHENTICATION):
+            return Alert(
+                f"Access to topic {self.topic} was refused: {cause.str()}.", "Check the Kafka credentials."
+            )
+        return Transient(f"Kafka did not answer about topic {self.topic}: {cause.str()}")
 
     def _look_for_topic(self) -> None:
         try:
@@ -209,8 +219,14 @@ class EventLog:
             return  # asked again at the next read
         if there:
             self._missing_since = None
-        elif self._missing_since is not None and time.monotonic() - self._missing_since > _MISSING_SECONDS:
+        elif self._is_missing_for_good():
             raise _missing(self.topic)
+
+    def _is_missing_for_good(self) -> bool:
+        now = time.monotonic()
+        if self._missing_since is None:
+            self._missing_since = now
+        return now - self._missing_since > _MISSING_SECONDS
 
     def _skip_lost(self, partition: int, batch: Batch) -> None:
         wanted = self._positions[partition]
@@ -231,15 +247,6 @@ class EventLog:
         self._positions[partition] = max(wanted, low)
         self._consumer.incremental_unassign([TopicPartition(self.topic, partition)])
         self._consumer.incremental_assign([TopicPartition(self.topic, partition, self._positions[partition])])
-
-
-def _translated(error: KafkaException, topic: str) -> Alert | Transient:
-    cause = error.args[0]
-    if cause.code() in _MISSING_TOPIC:
-        return _missing(topic)
-    if cause.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError._AUTHENTICATION):
-        return Alert(f"Access to topic {topic} was refused: {cause.str()}.", "Check the Kafka credentials.")
-    return Transient(f"Kafka did not answer about topic {topic}: {cause.str()}")
 
 
 def _missing(topic: str) -> Alert:

@@ -290,10 +290,8 @@ class Follower:
         """Count again from before the stop: events past it were counted before it was known."""
         self._snapshots.finish()
         self._hold.clear()
-        earlier = self._load_snapshot(stop.time_ns)
-        if earlier is None:
-            earlier = self._fresh()
-            earlier.begin(self.accumulation.first_offsets)
+        earlier = self._load_snapshot(stop.time_ns) or self._fresh()
+        earlier.begin(self.accumulation.first_offsets)
         self.accumulation = earlier
         self._log.seek(self._unfinished_positions())
         self._shown = (time.monotonic(), self.accumulation.events_in_views)

@@ -1,0 +1,55 @@
+# Everything is set up in .venv by the first command that needs it. Nothing outside this folder is written but
+# caches: ~/.cache/runstart, and those of pip and Maven.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MPLCONFIGDIR ?= $(HOME)/.cache/runstart/matplotlib
+export MPLCONFIGDIR
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-real bench lint
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## Make .venv with everything for developing (PYTHON=python3.12 chooses the Python)
+	@echo "$(VENV) is ready."
+
+demo: $(VENV)/.installed ## Start everything on this machine and say where to look; Ctrl-C stops it
+	@exec $(BIN)/runstart demo
+
+test: $(VENV)/.installed ## Run the tests on the embedded broker and a store in a folder
+	@$(BIN)/python -m pytest
+
+test-real: $(VENV)/.installed ## Run the integration and fault tests on Apache Kafka and an S3 server (Java 17, Maven)
+	@$(BIN)/python -m runstart.facility.install kafka
+	@$(BIN)/python -m pytest --real -m "broker or store or faults or real"
+
+bench: $(VENV)/.installed-bench ## Run all benchmarks; one JSON object a line
+	@$(BIN)/python -m bench
+
+lint: $(VENV)/.installed ## Check style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Install Python 3.11 or later, or say PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Runstart needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1). Say: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "$(PYTHON) lacks its module venv (Debian: python3-venv)." >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)."
+	@$(PYTHON) -m venv $(VENV)
+
+# Written last: an installation that was interrupted is made again.
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	@echo "Installing Runstart and what it needs into $(VENV): some minutes, once."
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-bench: pyproject.toml $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --editable '.[dev,bench]'
+	@touch $@

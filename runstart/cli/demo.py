@@ -1,0 +1,100 @@
+"""`runstart demo`: everything at once on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from runstart.errors import Alert
+
+_WHAT_TO_SEE = (
+    "On this page:       TOF spectrum, detector and ledger of the run that is being taken, every 10 s.",
+    "Under Automation:   the ticks of run_starts, which launches a run as soon as the instrument announces one.",
+    "Under Runs:         what each run says. Kill the process of one, and see it resume and lose nothing.",
+)
+_NEEDED = {"psutil": "psutil", "dagster_webserver": "dagster-webserver"}
+
+
+def demo_command(
+    *,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port of the Dagster UI; by default a free one.", show_default=False),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep all data and logs in this new folder; by default nothing is left.",
+            show_default=False,
+        ),
+    ] = None,
+    rate: Annotated[float, typer.Option(min=1, max=50_000, help="Mean events a second.")] = 5_000,
+) -> None:
+    """Show live reduction: a simulated instrument, Kafka, an object store and Dagster, on this machine.
+
+    A run of a minute starts every 65 seconds. Everything listens on loopback only and writes to one folder, some
+    100 MB an hour. Ctrl-C stops everything and removes the folder.
+
+    [bold]Examples[/bold]
+
+    On a free port, until Ctrl-C:
+
+        [green]runstart demo[/green]
+
+    On a port of your choice, with data and logs kept:
+
+        [green]runstart demo --port 3000 --keep demo-data[/green]
+    """
+    from rich.console import Console
+
+    missing = [package for module, package in _NEEDED.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise Alert(f"The demonstration needs {' and '.join(missing)}.", "pip install 'runstart[demo]'")
+
+    from runstart.demo import ChildEnded, Demo, DemoSettings, make_place
+    from runstart.demo.retention import KEPT_SECONDS
+    from runstart.facility import accepts_connections
+
+    if port is not None and accepts_connections(port):
+        raise Alert(f"Something listens on port {port} already.", "Choose another, or leave --port out.")
+    console = Console(highlight=False, soft_wrap=True)
+    with _told_to_stop() as stop, make_place(keep) as place:
+        console.print("Starting a facility with one simulated instrument. Ctrl-C stops it.")
+        demo = Demo(place, DemoSettings(port=port, rate=rate), lambda line: console.print(f"  {line}"))
+
+        def welcome() -> None:
+            console.print(f"\n[bold]{demo.url}[/bold]\n")
+            for line in _WHAT_TO_SEE:
+                console.print(f"  {line}")
+            console.print(
+                f"\n  The broker keeps {KEPT_SECONDS / 60:g} minutes of events. Logs: {place.data_dir}/*/*.log\n"
+            )
+
+        try:
+            demo.run(stop, welcome)
+        except ChildEnded as ended:
+            console.print(f"[bold red]{ended.what}[/bold red] The end of its log:\n")
+            console.print(ended.log_tail, markup=False)
+            raise typer.Exit(1) from ended
+    console.print("Stopped; " + ("nothing is left." if keep is None else f"data and logs are in {keep}."))
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[threading.Event]:
+    """Yield an event that SIGINT and SIGTERM set; more of them change nothing, so that nothing is left."""
+    stop = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda _number, _frame: stop.set()) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
