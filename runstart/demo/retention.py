@@ -1,7 +1,7 @@
 """The embedded broker knows no retention and keeps everything, so a demonstration drops old events itself.
 
-What is dropped is older than any run that is still counted. A finished run can be replayed as long as its events are
-there.
+What is dropped is older than any run that is still counted. A finished run can be replayed as long as its
+events are there.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-class MalformedMessage(ValueError):  # noqa: N818 (a word of the domain, as Alert is)
+class MalformedMessage(ValueError):
     """A payload that is no valid message of a schema that Runstart reads; the text says why."""
 
 

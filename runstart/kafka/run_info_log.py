@@ -182,6 +182,7 @@ class RunInfoLog:
     def _poll(self, timeout: float, max_messages: int) -> dict[TopicPartition, list[Any]]:
         # A poll that waits takes half a core where the broker answers an empty fetch at once; short ones do not.
         deadline = time.monotonic() + timeout
+        polled: dict[TopicPartition, list[Any]]
         with _transient("deliver messages"):
             while not (polled := self._consumer.poll(timeout_ms=0, max_records=max_messages)):
                 if time.monotonic() >= deadline:

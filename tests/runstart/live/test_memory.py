@@ -27,7 +27,7 @@ def expected_gaps(keys: set[Key], stop: int | None = None) -> tuple[int, int]:
     for source in {source for source, _, _ in keys}:
         places = sorted((pulse, signed(message_id)) for name, message_id, pulse in keys if name == source)
         for before, after in pairwise(places):
-            if not any(START <= pulse and (stop is None or pulse < stop) for pulse, _ in (before, after)):
+            if not any(pulse >= START and (stop is None or pulse < stop) for pulse, _ in (before, after)):
                 continue
             step = (after[1] - before[1]) % 2**64
             if 1 <= step <= 1_000_000:
