@@ -38,6 +38,11 @@ class Pictures(NamedTuple):
     thumbnails: dict[str, str]
     overview: bytes
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that they take in Dagster's event log."""
+        return sum(map(len, self.thumbnails.values())) + 4 * len(self.overview) // 3
+
 
 def show_png(png: bytes, title: str) -> dg.MarkdownMetadataValue:
     """Return a picture that Dagster's pages show at a click."""
@@ -54,11 +59,12 @@ def show_ledger(ledger: dict[str, int]) -> dg.TableMetadataValue:
     )
 
 
-def describe_status(status: Status, pictures: Pictures) -> dict[str, Any]:
+def describe_status(status: Status, pictures: Pictures | None) -> dict[str, Any]:
     """Return the metadata of an observation of a run that is live."""
-    return {
-        **_in_place(pictures.thumbnails),
-        "overview": show_png(pictures.overview, "overview"),
+    shown: dict[str, Any] = {}
+    if pictures is not None:
+        shown = _in_place(pictures.thumbnails) | {"overview": show_png(pictures.overview, "overview")}
+    return shown | {
         "events_in_views": status.events_in_views,
         "events_per_second": round(status.events_per_second, 1),
         "lag_seconds": round(status.lag_seconds, 2),

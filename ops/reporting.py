@@ -1,8 +1,9 @@
 """Shows a live run while it counts: pictures in the object store, observations and log lines in Dagster.
 
 Pictures and figures go to the store at every status. Dagster gets observations (a materialization would mark
-the partition as done): the first with the first events, then every 10 s, with growing intervals up to 60 s and
-never more than 20 MB a run. Pictures are drawn in a thread of their own; counting never waits for one.
+the partition as done): the first with the first events, then every 10 s, with growing intervals up to 60 s. With
+the log lines, which thin out alike, they take at most 20 MB a run: when the pictures have had their share,
+observations carry figures alone. Pictures are drawn in a thread of their own; counting never waits for one.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from runstart.storage import ObjectStore
 FIRST_INTERVAL = 10.0  # seconds between observations
 LARGEST_INTERVAL = 60.0
 INTERVAL_GROWTH = 1.1
-EVENT_LOG_BUDGET = 20_000_000  # bytes of pictures in Dagster's event log, for one run
-LINE_INTERVAL = 10.0  # seconds between progress lines
+EVENT_LOG_BUDGET = 20_000_000  # bytes in Dagster's event log, for one run
+PICTURES_BUDGET = 10_000_000  # of them, while observations still carry pictures
+FIGURES_BYTES = 5_500  # more than an observation without pictures takes
+LINE_BYTES = 1_500  # more than a progress line takes
 
 
 class DagsterReporter:
@@ -50,6 +53,7 @@ class DagsterReporter:
         self._folder = run_prefix(sources.record.instrument, sources.record.partition_key)
         self._interval = FIRST_INTERVAL
         self._next_observation = 0.0
+        self._line_interval = FIRST_INTERVAL
         self._next_line = 0.0
         self._spent = 0
         self._drawing: threading.Thread | None = None
@@ -75,8 +79,10 @@ class DagsterReporter:
         """Draw and store a picture beside the counting; observe and log when it is time."""
         now = time.monotonic()
         self._observe(now)
-        if now >= self._next_line:
-            self._next_line = now + LINE_INTERVAL
+        if now >= self._next_line and self._spent + LINE_BYTES <= EVENT_LOG_BUDGET:
+            self._next_line = now + self._line_interval
+            self._line_interval = _longer(self._line_interval)
+            self._spent += LINE_BYTES
             self._context.log.info(
                 f"{status.phase}: {status.events_in_views:,} events in the views, "
                 f"{status.events_per_second:,.0f} a second, {status.lag_seconds:.1f} s behind."
@@ -105,14 +111,15 @@ class DagsterReporter:
     def _observe(self, now: float) -> None:
         if self._drawn is None or now < self._next_observation:
             return
-        status, pictures = self._drawn
-        size = len(pictures.overview) * 4 // 3
+        status, drawn = self._drawn
+        pictures = drawn if self._spent <= PICTURES_BUDGET else None
+        size = FIGURES_BYTES + (0 if pictures is None else pictures.nbytes)
         if status.events_in_views == 0 or self._spent + size > EVENT_LOG_BUDGET:
             return
         self._drawn = None
         self._spent += size
         self._next_observation = now + self._interval
-        self._interval = min(self._interval * INTERVAL_GROWTH, LARGEST_INTERVAL)
+        self._interval = _longer(self._interval)
         self._context.log_event(
             dg.AssetObservation(
                 asset_key=self._context.asset_key,
@@ -120,3 +127,7 @@ class DagsterReporter:
                 metadata=describe_status(status, pictures),
             )
         )
+
+
+def _longer(interval: float) -> float:
+    return min(interval * INTERVAL_GROWTH, LARGEST_INTERVAL)

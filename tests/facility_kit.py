@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, TypeVar
 
+import numpy as np
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewPartitions
+from scripted_stream import PULSE_MS, Expected, Scripted, ScriptedRun, now_ms
 
 from runstart.errors import Transient
-from runstart.events import RunStart, RunStop, encode
+from runstart.events import RunStart, RunStop, decode, encode
+from runstart.facility import Broker
 from runstart.instruments import Bank, Instrument, TofAxis, Topics
 from runstart.kafka import Announcement, RawMessage
-from runstart.live import RunRecord, Sources, Status, make_record
+from runstart.live import (
+    Launch,
+    Result,
+    RunRecord,
+    Sources,
+    Status,
+    find_contradictions,
+    make_record,
+    reduce_run,
+)
 from runstart.live.accumulation import Accumulation
+from runstart.product import StoredProduct, read_product
 from runstart.storage import ObjectStore, StoredObject
 
 START_MS = 1_700_000_000_000
 START_NS = START_MS * 1_000_000
 _T = TypeVar("_T")
+_launches = itertools.count()
 
 
 def small_instrument(name: str = "SMALL", **changes: Any) -> Instrument:
@@ -68,7 +87,9 @@ def run_record(instrument: str = "SMALL", timestamp_ms: int = START_MS, **start:
     """Return the record of a run; `start` are fields of its RunStart."""
     fields = {"start_time_ms": START_MS, "run_name": "run", "instrument_name": instrument}
     message = RunStart(**(fields | start))
-    return make_record(instrument, announce(message, topic=f"{instrument}_runInfo", timestamp_ms=timestamp_ms), message)
+    return make_record(
+        instrument, announce(message, topic=f"{instrument}_runInfo", timestamp_ms=timestamp_ms), message
+    )
 
 
 class Topic:
@@ -177,7 +198,7 @@ def in_background(work: Callable[[], _T]) -> Future[_T]:
     def run() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # handed to whoever asks for the result
+        except BaseException as error:  # noqa: BLE001 - handed to whoever asks for the result
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
@@ -189,6 +210,101 @@ def columns(ledger: Mapping[str, int]) -> dict[str, int]:
     return {name: value for name, value in ledger.items() if value}
 
 
-def sources_of(bootstrap_servers: str, instrument: Instrument, record: RunRecord) -> Sources:
-    """Return where a run is read from."""
-    return Sources(bootstrap_servers, instrument, record)
+@dataclass
+class Beamline:
+    """One run of one instrument on a broker: its topics, its record, and launches of its live reduction."""
+
+    broker: Broker
+    store: ObjectStore
+    instrument: Instrument
+    run: ScriptedRun
+    stop_planned_ms: int = 0
+    notebook: Notebook = field(default_factory=Notebook)
+
+    def __post_init__(self) -> None:
+        topics = self.instrument.topics
+        self.reconnect()
+        payload = self.run.start_payload(self.stop_planned_ms)
+        self.announced_ms = now_ms()
+        message = decode(payload)
+        assert isinstance(message, RunStart)
+        place = Announcement(topics.run_info, 0, 0, self.announced_ms, payload)
+        self.record = make_record(self.instrument.name, place, message)
+
+    def reconnect(self) -> None:
+        """Write with new producers, which know partitions and brokers as they are now."""
+        topics = self.instrument.topics
+        self.events = Topic(self.broker.bootstrap_servers, topics.events)
+        self.info = Topic(self.broker.bootstrap_servers, topics.run_info)
+
+    def create_topics(self, partitions: int = 1, info_partitions: int = 1) -> None:
+        """Create the topics and announce the run."""
+        self.broker.create_topic(self.events.name, partitions)
+        self.broker.create_topic(self.info.name, info_partitions)
+        self.announce()
+
+    def announce(self) -> None:
+        """Write the RunStart."""
+        self.info.write([self.run.start_payload(self.stop_planned_ms)], timestamp_ms=self.announced_ms)
+
+    def write(self, messages: Iterable[Scripted]) -> None:
+        """Write event messages to their partitions."""
+        for partition, group in groupby(messages, key=lambda message: message.partition):
+            self.events.write([message.payload for message in group], partition)
+
+    def stop(self, stop_ms: int, partition: int = 0) -> None:
+        """Write the RunStop."""
+        self.info.write([self.run.stop_payload(stop_ms)], partition)
+
+    def launch(self, root: str = "root", **changes: Any) -> Future[Result]:
+        """Reduce the run in the background; `changes` are `store`, `reporter`, `instrument` and fields of `Launch`."""
+        store = changes.pop("store", self.store)
+        reporter = changes.pop("reporter", self.notebook)
+        sources = Sources(self.broker.bootstrap_servers, changes.pop("instrument", self.instrument), self.record)
+        fields = {"run_id": f"{root}-{next(_launches)}", "lease_seconds": 5.0} | changes
+        launch = Launch(root_run_id=root, **fields)
+        return in_background(lambda: reduce_run(store, sources, launch, reporter))
+
+    def stored(self, result: Result) -> StoredProduct:
+        """Return what the result's NeXus file holds, and demand that it agrees with itself."""
+        nexus = self.store.get(f"{result.folder}/run.nxs").data
+        assert find_contradictions(nexus, result.digest) == []
+        return read_product(nexus)
+
+    def check(self, result: Result, expected: Expected) -> None:
+        """Demand that a result equals numpy's recount, bit for bit."""
+        self.check_views(result, expected)
+        assert columns(result.ledger) == columns(expected.ledger)
+
+    def check_views(self, result: Result, expected: Expected) -> None:
+        """Demand that what a result shows equals numpy's recount, whatever else was read."""
+        stored = self.stored(result)
+        for name in ("tof", "pixel", "pixel_tof"):
+            assert np.array_equal(stored.arrays[name], getattr(expected, name)), name
+        assert result.ledger == stored.ledger
+        assert result.proton_charge_uah == expected.charge_uah
+
+
+def add_partitions(broker: Broker, topic: str, total: int) -> None:
+    """Add partitions to a topic, so that it has `total`."""
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
+    for future in admin.create_partitions([NewPartitions(topic, total)], operation_timeout=20).values():
+        future.result(20)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait for a condition."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "What was waited for did not come."
+        time.sleep(0.01)
+
+
+def result_of(launch: Future[Result]) -> Result:
+    """Return the result of a launch."""
+    return launch.result(60)
+
+
+def stop_after(beamline: Beamline, pulses: int) -> int:
+    """Return the time in ms at which a run of so many scripted pulses ends."""
+    return beamline.run.start_ms + pulses * PULSE_MS

@@ -5,6 +5,7 @@ The recount never sees a payload: it works on the arrays that the messages were 
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from runstart.events import IsisData, RunStart, RunStop, encode_ev42, encode_ev44, encode_run_start, encode_run_stop
 from runstart.instruments import Instrument
+from runstart.live import Result
+from runstart.product import StoredProduct
 from runstart.simulators import connect_publisher
 
 MS = 1_000_000  # ns
@@ -174,7 +177,15 @@ def recount(
         np.zeros((run.n_periods, shape[2]), np.int64), np.zeros(shape[:2], np.int64), np.zeros(shape, np.int64), 0.0
     )
     columns = dict.fromkeys(
-        ("counted", "without_pixel", "before_start", "after_stop", "unknown_detector", "out_of_tof_range", "duplicate"),
+        (
+            "counted",
+            "without_pixel",
+            "before_start",
+            "after_stop",
+            "unknown_detector",
+            "out_of_tof_range",
+            "duplicate",
+        ),
         0,
     )
     seen: set[tuple[str, int, int]] = set()
@@ -212,6 +223,18 @@ def recount(
     return expected
 
 
+def check_against(expected: Expected, result: Result, product: StoredProduct) -> None:
+    """Demand that a result is numpy's recount, to the last event and ledger column."""
+    assert result.ledger == expected.ledger
+    assert product.ledger == expected.ledger
+    np.testing.assert_array_equal(product.arrays["tof"], expected.tof)
+    np.testing.assert_array_equal(product.arrays["pixel"], expected.pixel)
+    if "pixel_tof" in product.arrays:
+        np.testing.assert_array_equal(product.arrays["pixel_tof"], expected.pixel_tof)
+    assert result.proton_charge_uah == expected.charge_uah
+    assert product.digest == product.written_digest == result.digest
+
+
 def publish(bootstrap_servers: str, topic: str, payloads: Iterable[tuple[bytes, int]], partitions: int = 1) -> None:
     """Publish payloads to their partitions, in order, and wait until the broker has all; the topic is made if missing."""
     with connect_publisher(bootstrap_servers, {topic: partitions}) as publisher:
@@ -232,7 +255,7 @@ def _ledger(
     missing = restarts = 0
     for source in {message.source for message in messages}:
         places = sorted((m.first_pulse_ns, m.message_id) for m in unique.values() if m.source == source)
-        for before, after in zip(places, places[1:], strict=False):
+        for before, after in itertools.pairwise(places):
             if not any(start_ns <= pulse < stop_ns for pulse, _ in (before, after)):
                 continue
             step = after[1] - before[1]

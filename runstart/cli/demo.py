@@ -15,9 +15,9 @@ import typer
 from runstart.errors import Alert
 
 _WHAT_TO_SEE = (
-    "On this page:       TOF spectrum, detector and ledger of the run that is being taken, every 10 s.",
-    "Under Automation:   the ticks of run_starts, which launches a run as soon as the instrument announces one.",
-    "Under Runs:         what each run says. Kill the process of one, and see it resume and lose nothing.",
+    "This page:         detector, TOF spectrum and ledger of the run that is being taken; refresh it (top right).",
+    "Under Automation:  the ticks of run_starts, which launches a run as soon as the instrument announces one.",
+    "Under Runs:        what each run says as it goes. Kill the process of one: it resumes and loses nothing.",
 )
 _NEEDED = {"psutil": "psutil", "dagster_webserver": "dagster-webserver"}
 

@@ -10,9 +10,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from runstart.errors import Transient
+from runstart.facility import accepts_connections
 
 if TYPE_CHECKING:
-    from runstart.facility.broker import Broker
+    from runstart.facility import Broker
 
 KEPT_SECONDS = 300.0  # a run, its margin, and time enough to resume it after its process died
 
@@ -51,6 +52,8 @@ class Retention:
         from kafka import KafkaConsumer
         from kafka.errors import KafkaError
 
+        if not accepts_connections(self._broker.port):
+            raise Transient(f"Nothing listens at {self._broker.bootstrap_servers}.")
         try:
             consumer = KafkaConsumer(bootstrap_servers=[self._broker.bootstrap_servers], metrics_enabled=False)
             try:

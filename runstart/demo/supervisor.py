@@ -90,8 +90,11 @@ class Demo:
 
     @property
     def url(self) -> str:
-        """The page of the instrument's live runs in the Dagster UI."""
-        return f"http://127.0.0.1:{self.port}/assets/{self._settings.instrument}/live_run"
+        """The page of the instrument's live runs in the Dagster UI, at its newest event.
+
+        The page's overview would show the run that was finished last, not the one that is being taken.
+        """
+        return f"http://127.0.0.1:{self.port}/assets/{self._settings.instrument}/live_run?view=events"
 
     def run(self, stop: threading.Event, welcome: Callable[[], None]) -> None:
         """Start everything, keep it up until `stop` is set, and stop everything.

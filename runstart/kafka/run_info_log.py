@@ -116,7 +116,7 @@ class RunInfoLog:
                 TopicPartition(topic, partition)
                 for topic in self.topics
                 if topic in existing
-                for partition in sorted(self._consumer.partitions_for_topic(topic))
+                for partition in sorted(self._consumer.partitions_for_topic(topic) or ())
             ]
 
     def seek(self, offsets: Mapping[str, Mapping[int, int]]) -> None:
@@ -182,13 +182,12 @@ class RunInfoLog:
     def _poll(self, timeout: float, max_messages: int) -> dict[TopicPartition, list[Any]]:
         # A poll that waits takes half a core where the broker answers an empty fetch at once; short ones do not.
         deadline = time.monotonic() + timeout
-        polled: dict[TopicPartition, list[Any]]
         with _transient("deliver messages"):
-            while not (polled := self._consumer.poll(timeout_ms=0, max_records=max_messages)):
-                if time.monotonic() >= deadline:
-                    break
+            while True:
+                polled: dict[TopicPartition, list[Any]] = self._consumer.poll(0, max_records=max_messages)
+                if polled or time.monotonic() >= deadline:
+                    return polled
                 time.sleep(_POLL_SECONDS)
-        return polled
 
     def _pass_control_records(self) -> None:
         """Move past the records that close transactions: they are never returned, but count as offsets."""

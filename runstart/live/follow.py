@@ -113,8 +113,8 @@ class Follower:
             If the broker or the store stays away for long.
         """
         with EventLog(self._bootstrap, self._instrument.topics.events) as self._log:
-            self._begin()
             try:
+                self._begin()
                 while not self._finished():
                     self._turn()
             finally:
@@ -182,7 +182,7 @@ class Follower:
         log = RunInfoLog(self._bootstrap, [self._record.topic])
         try:
             log.seek_time(min(self._record.start.start_time_ms, self._record.timestamp_ms) - self._margin_ms)
-        except Transient:
+        except BaseException:
             log.close()
             raise
         return log

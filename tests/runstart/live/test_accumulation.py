@@ -129,10 +129,31 @@ class Recount:
     rate: dict[int, int]
 
 
+def reference_decode(payload: bytes) -> tuple[Any, ...]:
+    """Return source, id, pulse times, first events, times of flight, pixels or None, and facility data or None."""
+    facility = None
+    if payload[4:8] == b"ev42":
+        message = deserialise_ev42(payload)
+        times, begins, pixels, facility = [message.pulse_time], [0], message.detector_id, message.specific_data
+    else:
+        message = deserialise_ev44(payload)
+        times, begins, pixels = message.reference_time, message.reference_time_index, message.pixel_id
+        # The reference codec gives 0 for an empty vector.
+        times, begins = ([], []) if np.isscalar(times) else (times.tolist(), begins.tolist())
+    tof = [] if np.isscalar(message.time_of_flight) else message.time_of_flight.tolist()
+    pixels = None if np.isscalar(pixels) or (tof and len(pixels) == 0) else pixels.tolist()
+    return message.source_name, message.message_id, times, begins, tof, pixels, facility
+
+
 def recount(payloads: Sequence[bytes]) -> Recount:
     shape = (PERIODS, 17, 20)
     counts = Recount(
-        np.zeros((PERIODS, 20), int), np.zeros(shape[:2], int), np.zeros(shape, int), dict.fromkeys(_COLUMNS, 0), {}, {}
+        np.zeros((PERIODS, 20), int),
+        np.zeros(shape[:2], int),
+        np.zeros(shape, int),
+        dict.fromkeys(_COLUMNS, 0),
+        {},
+        {},
     )
     ledger, seen, carried = counts.ledger, set(), {}
     for payload in payloads:
@@ -142,23 +163,12 @@ def recount(payloads: Sequence[bytes]) -> Recount:
         except MalformedMessage as error:
             ledger["messages_foreign" if type(error) is not MalformedMessage else "messages_malformed"] += 1
             continue
-        if payload[4:8] == b"ev42":
-            message = deserialise_ev42(payload)
-            times, begins, pixels = [message.pulse_time], [0], message.detector_id
-            facility = message.specific_data
-        elif payload[4:8] == b"ev44":
-            message = deserialise_ev44(payload)
-            times, begins, pixels = message.reference_time, message.reference_time_index, message.pixel_id
-            times, begins, facility = np.atleast_1d(times).tolist(), np.atleast_1d(begins).tolist(), None
-            if np.isscalar(message.reference_time):
-                times, begins = [], []
-        else:
+        if payload[4:8] not in (b"ev42", b"ev44"):
             ledger["messages_foreign"] += 1
             continue
-        tof = [] if np.isscalar(message.time_of_flight) else message.time_of_flight.tolist()
-        pixels = None if np.isscalar(pixels) or (tof and len(pixels) == 0) else pixels.tolist()
+        source, message_id, times, begins, tof, pixels, facility = reference_decode(payload)
         ledger["events_read"] += len(tof)
-        identity = (message.source_name, message.message_id, times[0] if times else START_NS)
+        identity = (source, message_id, times[0] if times else START_NS)
         if identity in seen:
             ledger["messages_duplicate"] += 1
             ledger["events_duplicate"] += len(tof)
@@ -172,7 +182,9 @@ def recount(payloads: Sequence[bytes]) -> Recount:
         period = facility["period_number"] if facility else 0
         for n, time_of_flight in enumerate(tof):
             pulse = times[max(k for k, begin in enumerate(begins) if begin <= n)]
-            column = _column(pulse, period, None if pixels is None else pixels[n], time_of_flight, pixels is not None)
+            column = _column(
+                pulse, period, None if pixels is None else pixels[n], time_of_flight, pixels is not None
+            )
             ledger[f"events_{column}"] += 1
             if START_NS <= pulse < STOP_NS and column != "unknown_period":
                 second = (pulse - START_NS) // SECOND

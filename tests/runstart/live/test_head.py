@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from facility_kit import WrappedStore, failing
+from facility_kit import WrappedStore, failing, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +25,9 @@ class StillHeld(Exception):
     """Raised instead of waiting."""
 
 
-def acquire(store: ObjectStore, root: str, seconds: float = 30.0, sleep: Callable[[float], None] = time.sleep) -> Lease:
+def acquire(
+    store: ObjectStore, root: str, seconds: float = 30.0, sleep: Callable[[float], None] = time.sleep
+) -> Lease:
     return acquire_lease(
         store, "SMALL", "run", run_id=f"{root}-run", root_run_id=root, lease_seconds=seconds, sleep=sleep
     )
@@ -35,19 +37,14 @@ def refuse_to_wait(_: float) -> None:
     raise StillHeld
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def head_of(store: ObjectStore) -> Head:
     return read_head(store, "SMALL", "run")
 
 
 def test_a_head_survives_its_text() -> None:
-    head = Head(3, "run", "root", 12, 5.0, False, ("a", "b"), FROZEN, VERSION, (VERSION, replace(VERSION, number=2)))
+    head = Head(
+        3, "run", "root", 12, 5.0, False, ("a", "b"), FROZEN, VERSION, (VERSION, replace(VERSION, number=2))
+    )
     assert Head.from_json(head.to_json()) == head
 
 

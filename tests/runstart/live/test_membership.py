@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,9 @@ from runstart.events import EventMessage, decode, encode_ev42, encode_ev44
 from runstart.live.membership import find_members
 
 START, STOP = 1000, 2000
-pulse_times = st.one_of(st.integers(990, 1010), st.integers(1990, 2010), st.sampled_from([0, 2**62, -(2**62), 1500]))
+pulse_times = st.one_of(
+    st.integers(990, 1010), st.integers(1990, 2010), st.sampled_from([0, 2**62, -(2**62), 1500])
+)
 pulses = st.lists(st.tuples(pulse_times, st.integers(0, 4)), max_size=8)
 
 
@@ -40,7 +44,7 @@ def test_stretches_are_not_empty_and_neither_touch_nor_overlap(pulses) -> None:
     with_events = [(time, count) for time, count in pulses if count] * 2
     stretches = find_members(ev44(with_events), START, STOP).stretches
     assert all(begin < end for begin, end in stretches)
-    assert all(end < begin for (_, end), (begin, _) in zip(stretches, stretches[1:], strict=False))
+    assert all(end < begin for (_, end), (begin, _) in itertools.pairwise(stretches))
 
 
 @given(st.integers(0, 3000), st.integers(0, 5))

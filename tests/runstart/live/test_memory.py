@@ -96,7 +96,9 @@ def test_a_stored_memory_goes_on_as_if_it_had_never_stopped(seen: list[Key], cut
 
 
 @given(st.lists(messages, max_size=60), st.integers(-2, 20))
-def test_gaps_wholly_past_the_stop_do_not_count_whenever_the_stop_becomes_known(seen: list[Key], after: int) -> None:
+def test_gaps_wholly_past_the_stop_do_not_count_whenever_the_stop_becomes_known(
+    seen: list[Key], after: int
+) -> None:
     stop = START + after * BUCKET // 2
     before, late = MessageMemory(START), MessageMemory(START)
     before.stop_at(stop)

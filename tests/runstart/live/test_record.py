@@ -18,7 +18,9 @@ DAY_MS = 86_400_000
 names = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=200),
     st.text("ab.-_+/\\ ", max_size=8),
-    st.sampled_from(["", ".", "..", "../../etc/passwd", "a" * 10_000, "\0", "unnamed", "-", "__", "SANS2D00001234"]),
+    st.sampled_from(
+        ["", ".", "..", "../../etc/passwd", "a" * 10_000, "\0", "unnamed", "-", "__", "SANS2D00001234"]
+    ),
 )
 
 
@@ -73,7 +75,9 @@ def test_whatever_is_not_refused_has_a_key_and_times_that_fit_64_bits(start: int
         check_key(record.partition_key)
 
 
-@pytest.mark.parametrize(("stop_ms", "planned"), [(0, False), (START_MS, False), (START_MS + 1, True), (2**60, False)])
+@pytest.mark.parametrize(
+    ("stop_ms", "planned"), [(0, False), (START_MS, False), (START_MS + 1, True), (2**60, False)]
+)
 def test_a_planned_stop_is_one_after_the_start(stop_ms: int, planned: bool) -> None:
     assert (run_record(stop_time_ms=stop_ms).planned_stop_ns is not None) == planned
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,58 +10,14 @@ from fake_kafka import FakeCluster
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from payloads import hostile_payloads
+from run_start_kit import SANS, Sensor, known, launched, run_start, write
 
 import runstart.kafka.run_info_log
 from runstart.errors import Transient
-from runstart.events import RunStart, RunStop, encode
-from runstart.instruments import Instrument
-from runstart.kafka import RunInfoLog
+from runstart.events import RunStop, encode
 from runstart.live import load_record, name_partition
-from runstart.live.run_starts import Cursor, Findings, FoundRun, RunStartSearch
-from runstart.storage import FileStore, ObjectStore
-
-SANS = on_topics(small_instrument("SANS"), "SANS_events", "sans_info")
-MERLIN = on_topics(small_instrument("MERLIN"), "MERLIN_events", "shared_info")
-LARMOR = on_topics(small_instrument("LARMOR"), "LARMOR_events", "shared_info")
-QUIET = on_topics(small_instrument("QUIET", live_reduction=False), "QUIET_events", "quiet_info")
-INSTRUMENTS = (SANS, MERLIN, LARMOR, QUIET)
-
-
-def run_start(name: str = "1", minutes: int = 0, instrument: str = "SANS", **fields: Any) -> bytes:
-    start_ms = START_MS + minutes * 60_000
-    return encode(RunStart(**({"start_time_ms": start_ms, "run_name": name, "instrument_name": instrument} | fields)))
-
-
-class Sensor:
-    """Ticks as the sensor does: a cursor kept as text, and a log that may be made anew."""
-
-    def __init__(self, cluster: FakeCluster, store: ObjectStore, instruments: tuple[Instrument, ...] = INSTRUMENTS):
-        self.store = store
-        self.instruments = instruments
-        self.cursor: str | None = None
-        self.log: RunInfoLog | None = None
-        self._cluster = cluster
-
-    def tick(self, seconds: float = 0.02) -> Findings:
-        if self.log is None:
-            self.log = RunInfoLog("fake:9092", {i.topics.run_info for i in self.instruments})
-        try:
-            search = RunStartSearch(self.log, self.instruments, self.store)
-            found = search.search(Cursor.from_json(self.cursor), seconds)
-        except Transient:
-            self.log = None
-            raise
-        self.cursor = found.cursor.to_json()
-        return found
-
-    def drain(self) -> list[FoundRun]:
-        """Tick until nothing more comes; return all runs found."""
-        runs: list[FoundRun] = []
-        while True:
-            found = self.tick()
-            runs += found.runs
-            if not found.messages:
-                return runs
+from runstart.live.run_starts import Cursor, FoundRun
+from runstart.storage import FileStore
 
 
 @pytest.fixture
@@ -83,21 +39,6 @@ def sensor(cluster: FakeCluster, file_store: FileStore) -> Iterator[Sensor]:
 def unsaved(monkeypatch: pytest.MonkeyPatch) -> None:
     """Records are not stored, which would take the time of a disk."""
     monkeypatch.setattr("runstart.live.run_starts.save_record", lambda *_: None)
-
-
-def write(cluster: FakeCluster, topic: str = "sans_info", partition: int = 0) -> Callable[..., int]:
-    def send(payload: bytes, minutes: int = 0) -> int:
-        return cluster.write(topic, payload, partition, START_MS + minutes * 60_000)
-
-    return send
-
-
-def launched(runs: list[FoundRun]) -> list[str]:
-    return [f"{run.instrument}:{run.run_name}" for run in runs if run.launch]
-
-
-def known(runs: list[FoundRun]) -> set[str]:
-    return {f"{run.instrument}:{run.run_name}" for run in runs}
 
 
 def test_a_run_start_after_the_first_tick_is_launched_and_recorded(cluster: FakeCluster, sensor: Sensor) -> None:
@@ -196,7 +137,9 @@ def test_instruments_on_one_topic_are_told_apart_by_name_in_any_case(cluster: Fa
     assert any("'SANS', which is not declared for this topic" in remark for remark in found.remarks)
 
 
-def test_a_run_start_without_instrument_is_of_the_only_one_of_its_topic(cluster: FakeCluster, sensor: Sensor) -> None:
+def test_a_run_start_without_instrument_is_of_the_only_one_of_its_topic(
+    cluster: FakeCluster, sensor: Sensor
+) -> None:
     sensor.drain()
     write(cluster)(run_start("1", instrument=""))
     assert launched(sensor.tick().runs) == ["SANS:1"]
@@ -240,7 +183,9 @@ def test_an_absurd_kafka_time_does_not_wedge_the_sensor(cluster: FakeCluster, se
 
 
 @pytest.mark.parametrize("name", ["", "..", "../../etc/passwd", "a" * 100_000, "Å\n\0 µ", "-rf", "CON", "%2e%2e"])
-def test_a_run_of_any_name_is_launched_under_a_key_of_its_own(cluster: FakeCluster, sensor: Sensor, name: str) -> None:
+def test_a_run_of_any_name_is_launched_under_a_key_of_its_own(
+    cluster: FakeCluster, sensor: Sensor, name: str
+) -> None:
     sensor.drain()
     write(cluster)(run_start(name))
     (run,) = sensor.tick().runs

@@ -25,7 +25,12 @@ def counted(messages: int = 5) -> Accumulation:
     accumulation.begin({0: 0, 3: 7})
     for number in range(messages):
         payload = encode_ev42(
-            "source\0µ", number * 2, START_NS + number, [5, 6], detector_id=[10, 11], facility=IsisData(0, proton_charge=1)
+            "source\0µ",
+            number * 2,
+            START_NS + number,
+            [5, 6],
+            detector_id=[10, 11],
+            facility=IsisData(0, proton_charge=1),
         )
         accumulation.add(raw(payload, offset=number), None)
     accumulation.lose(3, 7, 9)
@@ -91,7 +96,10 @@ def test_the_last_two_snapshots_are_kept_and_named_by_the_head(file_store: FileS
         writer.finish()
     head = read_head(file_store, "SMALL", "run")
     assert list(head.snapshots) == file_store.list(f"{FOLDER}/snapshots/")
-    assert [len(load_snapshot(file_store, key, INSTRUMENT).memory.arrays()["keys"]) for key in head.snapshots] == [3, 4]
+    assert [len(load_snapshot(file_store, key, INSTRUMENT).memory.arrays()["keys"]) for key in head.snapshots] == [
+        3,
+        4,
+    ]
     assert writer.written == 5
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks against peers, both measured in one run: `python -m bench NAME`."""
