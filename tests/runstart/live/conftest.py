@@ -13,14 +13,14 @@ from hypothesis import settings
 from scripted_stream import ScriptedRun, now_ms
 
 from runstart.facility import Broker
-from runstart.storage import FileStore
+from runstart.storage import ObjectStore
 
 settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
 
 
 @pytest.fixture
-def make(broker: Broker, topic_name: Callable[[str], str], file_store: FileStore) -> Callable[..., Beamline]:
+def make(broker: Broker, topic_name: Callable[[str], str], store: ObjectStore) -> Callable[..., Beamline]:
     """Make a beamline with topics of its own; keywords are fields of the instrument, of the run and of `Beamline`."""
 
     def make_beamline(
@@ -29,7 +29,7 @@ def make(broker: Broker, topic_name: Callable[[str], str], file_store: FileStore
         planned_ms, periods = changes.pop("planned_ms", 0), changes.pop("n_periods", 1)
         instrument = on_topics(small_instrument(**changes), topic_name("events"), topic_name("runInfo"))
         run = ScriptedRun(instrument, "run", start_ms or now_ms(), periods)
-        beamline = Beamline(on, file_store, instrument, run, run.start_ms + planned_ms if planned_ms else 0)
+        beamline = Beamline(on, store, instrument, run, run.start_ms + planned_ms if planned_ms else 0)
         if partitions:
             beamline.create_topics(partitions, info_partitions)
         return beamline
