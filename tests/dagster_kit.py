@@ -19,6 +19,7 @@ from typing import Any
 
 import dagster as dg
 import psutil
+import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from run_worker import Halt, Order, RunWorker
 from scripted_stream import ScriptedRun, now_ms, publish
@@ -312,7 +313,10 @@ class DagsterFacility:
             return data
 
         try:
-            yield tick
+            with pytest.MonkeyPatch.context() as patch:
+                for variable, value in self.environ.items():
+                    patch.setenv(variable, value)  # credentials come from the environment alone
+                yield tick
         finally:
             function = definition._raw_fn
             for cell in function.__closure__ or ():
