@@ -21,7 +21,7 @@ from runstart.kafka import Announcement
 from runstart.live import RunRecord, make_record
 
 PARTITIONS = 4
-SNAPSHOT_SECONDS = 1.0  # thirty times as often as by default, so that the short run has several
+SNAPSHOT_SECONDS = 1.0  # thirty times as often as by default, so that a run of seconds has some
 _MS = 1_000_000
 _AGO_NS = 3600 * 10**9
 

@@ -32,8 +32,8 @@ class Stopwatch:
         Inside `read`, for all reads up to the last that brought a message.
     reading_cpu, thread_cpu : float
         CPU time of the counting thread inside `read`, and in all.
-    process_cpu, broker_cpu : float
-        CPU time of all threads, and of the broker.
+    process_cpu, broker_cpu, machine_cpu : float
+        CPU time of all threads, of the broker, and of everything on this machine.
     """
 
     began: float = 0.0
@@ -43,10 +43,11 @@ class Stopwatch:
     thread_cpu: float = 0.0
     process_cpu: float = 0.0
     broker_cpu: float = 0.0
+    machine_cpu: float = 0.0
     messages: int = 0
     reads: int = 0
     broker: psutil.Process | None = None
-    _cpu_began: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    _cpu_began: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     _waiting: tuple[float, float] = (0.0, 0.0)
     _brought: bool = False
 
@@ -54,12 +55,11 @@ class Stopwatch:
         """Note that a read begins, and that what the last one brought has been handled."""
         now, cpu = time.perf_counter(), time.thread_time()
         if self.began == 0.0:
-            self.began, self._cpu_began = now, (cpu, time.process_time(), self._cpu_of_broker())
+            self.began, self._cpu_began = now, self._cpu()
         if self._brought:
             self.ended = now
-            self.thread_cpu = cpu - self._cpu_began[0]
-            self.process_cpu = time.process_time() - self._cpu_began[1]
-            self.broker_cpu = self._cpu_of_broker() - self._cpu_began[2]
+            spent = [after - before for after, before in zip(self._cpu(), self._cpu_began, strict=True)]
+            self.thread_cpu, self.process_cpu, self.broker_cpu, self.machine_cpu = spent
         return now, cpu
 
     def after_read(self, before: tuple[float, float], batch: Batch) -> None:
@@ -79,8 +79,10 @@ class Stopwatch:
         """Length of the reading phase."""
         return self.ended - self.began
 
-    def _cpu_of_broker(self) -> float:
-        return 0.0 if self.broker is None else sum(self.broker.cpu_times()[:2])
+    def _cpu(self) -> tuple[float, float, float, float]:
+        broker = 0.0 if self.broker is None else sum(self.broker.cpu_times()[:2])
+        machine = psutil.cpu_times()
+        return time.thread_time(), time.process_time(), broker, machine.user + machine.nice + machine.system
 
 
 class TimedEventLog(EventLog):

@@ -79,8 +79,15 @@ class RunInfoLog:
         self.topics = tuple(sorted(set(topics)))
         self.resets: list[OffsetReset] = []
         self._next: dict[TopicPartition, int] = {}
-        with _transient("connect"):
+        clients: list[Any] = []
+
+        def connect(**options: Any) -> Any:
+            clients.append(KafkaConsumer.DEFAULT_CONFIG["kafka_client"](**options))
+            return clients[0]
+
+        with _transient("connect"), _closed_on_failure(clients):
             self._consumer: Any = KafkaConsumer(
+                kafka_client=connect,
                 bootstrap_servers=bootstrap_servers.split(","),
                 group_id=None,
                 enable_auto_commit=False,
@@ -211,6 +218,17 @@ class RunInfoLog:
         for tp, offset in ends.items():
             offsets.setdefault(tp.topic, {})[tp.partition] = offset
         return offsets
+
+
+@contextmanager
+def _closed_on_failure(clients: list[Any]) -> Iterator[None]:
+    """Close the client of a consumer that could not be made: its thread would try to connect for ever."""
+    try:
+        yield
+    except BaseException:
+        for client in clients:
+            client.close()
+        raise
 
 
 @contextmanager

@@ -117,6 +117,20 @@ def test_launched_by_hand_or_as_a_backfill_a_finished_run_is_replayed_bit_for_bi
         assert alive.checks(second.run_id) == {"ledger_adds_up": True, "complete": False}
 
 
+def test_executed_without_a_daemon_a_finished_run_is_replayed_bit_for_bit(
+    alive: DagsterFacility, pair: list[tuple[ScriptedRun, list[Scripted]]]
+) -> None:
+    run, _ = pair[0]
+    name, key = run.instrument.name, _key(run)
+    before = read_head(alive.store, name, key).current
+    tags = json.dumps({"dagster/partition": key})
+    alive.run_cli("job", "execute", "-m", "definitions", "-j", f"live_reduction_{name}", "--tags", tags)
+    after = read_head(alive.store, name, key).current
+    assert before is not None
+    assert after is not None
+    assert (after.digest, after.number) == (before.digest, before.number + 1)
+
+
 def test_a_terminated_run_goes_on_where_it_was_when_executed_again(alive: DagsterFacility) -> None:
     run = _begin(alive, 2)
     name, key = run.instrument.name, _key(run)

@@ -10,7 +10,7 @@ from dagster_kit import DagsterFacility, small_instrument
 from scripted_stream import PULSE_MS, check_against, make_messages, publish, recount
 from waiting import let_pass, wait_until
 
-from runstart.facility import Broker
+from runstart.facility import Broker, S3Server
 from runstart.live import read_head
 
 pytestmark = [pytest.mark.broker, pytest.mark.faults]
@@ -80,6 +80,37 @@ def test_a_store_that_refuses_writes_for_ten_seconds(
     result = facility.result(instrument, key)
     check_against(recount(run, messages, run.start_ms + STOP), result, facility.product(result))
     assert result.digest == facility.undisturbed(run, key)[0].digest
+
+
+@pytest.mark.real
+@pytest.mark.timeout(180)
+def test_an_s3_server_that_is_killed_and_started_again_in_mid_run(
+    broker: Broker, tmp_path: Path, new_name: Callable[[], str]
+) -> None:
+    name = new_name()
+    with S3Server(tmp_path / "s3") as server:
+        server.create_bucket("bucket")
+        place = ("s3://bucket/prefix", server.environment)
+        with DagsterFacility(
+            tmp_path / "facility", small_instrument(name), broker.bootstrap_servers, *place
+        ) as facility:
+            run = facility.new_run(name)
+            key = facility.announce(run)
+            messages = make_messages(run, range(120))
+            topic = run.instrument.topics.events
+            publish(broker.bootstrap_servers, topic, [(m.payload, 0) for m in messages[:60]])
+            worker = facility.work(name, key)
+            wait_until(lambda: read_head(facility.store, name, key).snapshots, "a snapshot")
+            server.kill()
+            publish(broker.bootstrap_servers, topic, [(m.payload, 0) for m in messages[60:]])
+            let_pass(OUTAGE_SECONDS)
+            server.start()
+            facility.publish_stop(run, run.start_ms + STOP)
+            worker.succeed(100)
+            result = facility.result(name, key)
+            check_against(recount(run, messages, run.start_ms + STOP), result, facility.product(result))
+            assert "A snapshot could not be written" in worker.log
+            assert result.digest == facility.undisturbed(run, key)[0].digest
 
 
 def test_of_two_runs_of_one_partition_exactly_one_publishes(facility: DagsterFacility, instrument: str) -> None:

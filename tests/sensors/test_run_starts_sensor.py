@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -121,10 +122,12 @@ def test_an_absent_broker_is_a_skip_with_the_reason_and_no_run_is_lost(
             before = tick()
             assert len(before.run_requests or ()) == 1
             own_broker.stop()
-            absent = tick()
-            assert absent.run_requests == []
-            assert "The cursor stays where it is" in (absent.skip_message or "")
-            assert absent.cursor == before.cursor
+            for _ in range(2):
+                absent = tick()
+                assert absent.run_requests == []
+                assert "The cursor stays where it is" in (absent.skip_message or "")
+                assert absent.cursor == before.cursor
+            assert not [t.name for t in threading.enumerate() if t.name.startswith("kafka-io")]
             own_broker.start()
             _announce(facility, second)
             (request,) = tick().run_requests or ()
