@@ -13,6 +13,7 @@ step's start event, the picture the time of the stored file.
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import statistics
 import time
@@ -58,6 +59,7 @@ def run(scale: Scale) -> Iterator[Row]:
     """Yield the 95th percentiles to the first op and to the first picture."""
     instruments = [f"BENCH{number:02d}" for number in range(scale.pick(40, 2))]
     starts = scale.pick(50, 1)
+    load_before = os.getloadavg()[0]
     with _running_facility(instruments) as facility:
         found = [_start_once(facility, instruments[n % len(instruments)], n) for n in range(starts)]
     for stage in ("first op", "first picture"):
@@ -73,6 +75,7 @@ def run(scale: Scale) -> Iterator[Row]:
             parameters={
                 "starts": starts,
                 "instruments": len(instruments),
+                "load_average_before": round(load_before, 1),
                 "median_s": round(statistics.median(seconds), 2),
                 "p95_s": round(_percentile(seconds, 95), 2),
                 "max_s": round(max(seconds), 2),

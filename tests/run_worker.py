@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
+import psutil
 
 import definitions
 import ops.reporting  # noqa: F401 - imported before forking, not after
@@ -120,8 +121,18 @@ class RunWorker:
         os.kill(self.pid, signal.SIGINT)
 
     def suspend(self) -> None:
-        """Stop all its threads, as a machine does that hangs."""
+        """Stop all its threads, as a machine does that hangs, between two writes: it would keep their locks."""
         os.kill(self.pid, signal.SIGSTOP)
+        while self._holds_write_lock():
+            os.kill(self.pid, signal.SIGCONT)
+            time.sleep(0.01)
+            os.kill(self.pid, signal.SIGSTOP)
+
+    def _holds_write_lock(self) -> bool:
+        while psutil.Process(self.pid).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.001)
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+        return any(fields[3] == "WRITE" and fields[4] == str(self.pid) for fields in locks if "->" not in fields)
 
     def resume(self) -> None:
         """Let it go on."""

@@ -2,8 +2,8 @@
 
 Data is written to a temporary file of the same file system, flushed to the disk, and given its name in one step,
 so that a kill at any instant leaves the old object or the new one. Writers of one key take turns on a file lock,
-which the kernel releases when its holder dies. Temporary and lock files live in a folder whose name is no key. The
-etag is the SHA-256 of the content.
+which the kernel releases when its holder dies; a holder that hangs in mid-put makes the others wait. Temporary and
+lock files live in a folder whose name is no key. The etag is the SHA-256 of the content.
 """
 
 from __future__ import annotations

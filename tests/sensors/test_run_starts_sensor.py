@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from dagster_kit import DagsterFacility, small_instrument
 from scripted_stream import ScriptedRun, publish
+from waiting import wait_until
 
 import sensors.run_starts
 from runstart.facility import Broker
@@ -127,9 +128,14 @@ def test_an_absent_broker_is_a_skip_with_the_reason_and_no_run_is_lost(
                 assert absent.run_requests == []
                 assert "The cursor stays where it is" in (absent.skip_message or "")
                 assert absent.cursor == before.cursor
-            assert not [t.name for t in threading.enumerate() if t.name.startswith("kafka-io")]
+            wait_until(_no_client_lives, "the end of the clients that could not connect", 10)
             own_broker.start()
             _announce(facility, second)
             (request,) = tick().run_requests or ()
             assert request.partition_key == _key(second)
+    wait_until(_no_client_lives, "the end of the last client", 10)
     gc.collect()
+
+
+def _no_client_lives() -> bool:
+    return not any(thread.name.startswith("kafka-io") for thread in threading.enumerate())
