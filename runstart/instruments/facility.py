@@ -8,7 +8,8 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from runstart.instruments.model import NAME_PATTERN, Frozen, Instrument
+from runstart.instruments._base import NAME_PATTERN, Frozen
+from runstart.instruments.model import Instrument
 
 _SERVER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 

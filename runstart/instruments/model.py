@@ -15,7 +15,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     StrictBool,
@@ -24,6 +23,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from runstart.instruments._base import NAME_PATTERN, Delay, Frozen, Interval
+from runstart.instruments.collector import CollectorDeclaration
+from runstart.instruments.script import Script
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,21 +37,10 @@ View = Literal["tof", "pixel", "image", "pixel_tof"]
 NANOSECONDS_PER_MICROSECOND = 1000
 MAX_TOF_NS = 2_147_483_647  # ev44 carries times of flight as int32 nanoseconds
 MAX_DETECTOR_ID = 4_294_967_295  # ev42 carries detector ids as uint32
-SECONDS_PER_DAY = 86_400.0
 
-NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,62}$"
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 _Microseconds = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-_Interval = Annotated[float, Field(strict=True, gt=0, le=SECONDS_PER_DAY, allow_inf_nan=False)]
-_Delay = Annotated[float, Field(strict=True, ge=0, le=SECONDS_PER_DAY, allow_inf_nan=False)]
-
-
-class Frozen(BaseModel):
-    """A model that cannot be changed and has no keys but its own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
 
 class Bank(Frozen):
     """A detector bank: pixels whose ids follow one another, row by row."""
@@ -164,12 +156,15 @@ class Topics(Frozen):
     """RunStart (pl72) and RunStop (6s4t); instruments may share it."""
 
     sample_env: str
-    """Sample environment logs (f144); instruments may share it."""
+    """Sample environment logs (f142, f144); instruments may share it."""
 
-    @field_validator("events", "run_info", "sample_env")
+    results: str | None = None
+    """Where the run's results are published as da00; None publishes none."""
+
+    @field_validator("events", "run_info", "sample_env", "results")
     @classmethod
-    def _check_topic(cls, topic: str) -> str:
-        if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
+    def _check_topic(cls, topic: str | None) -> str | None:
+        if topic is not None and (not _TOPIC.fullmatch(topic) or topic in (".", "..")):
             raise ValueError(
                 f"{topic!r} is not a Kafka topic name; "
                 "use 1 to 249 of the characters A-Z a-z 0-9 . _ - (and not '.' or '..')"
@@ -178,8 +173,9 @@ class Topics(Frozen):
 
     @model_validator(mode="after")
     def _check_distinct(self) -> Topics:
-        if len({self.events, self.run_info, self.sample_env}) < 3:
-            raise ValueError("events, run_info and sample_env are not three topics; rename one of them")
+        named = [topic for _, topic in self if topic is not None]
+        if len(set(named)) < len(named):
+            raise ValueError("events, run_info, sample_env and results are not different topics; rename one of them")
         return self
 
     @classmethod
@@ -215,23 +211,29 @@ class Instrument(Frozen):
     views: tuple[View, ...] = ("tof", "pixel", "image")
     """What is kept and shown. TOF and pixels are always accumulated; `pixel_tof` only when listed here."""
 
-    snapshot_interval: _Interval = 30.0
+    snapshot_interval: Interval = 30.0
     """Seconds between snapshots of a live run."""
 
-    display_interval: _Interval = 2.0
+    display_interval: Interval = 2.0
     """Seconds between pictures of a live run."""
 
-    grace: _Delay = 5.0
+    grace: Delay = 5.0
     """Seconds after RunStop in which events of the run may still arrive."""
 
-    hold_back: _Delay = 2.0
+    hold_back: Delay = 2.0
     """Seconds of the newest pulses that are kept apart until it is known that the run goes on past them."""
 
-    seek_margin: _Delay = 60.0
+    seek_margin: Delay = 60.0
     """Seconds before the run's start at which reading begins, against differing clocks."""
 
     max_memory_mb: Annotated[StrictInt, Field(ge=1)] = 2048
-    """Most memory that the views of one period may take, in megabytes (1,000,000 bytes)."""
+    """Most memory that the views may take, over all periods, in megabytes (1,000,000 bytes)."""
+
+    script: Script | None = None
+    """Reduction script that turns the counts into the instrument's own results while the run is live."""
+
+    collectors: dict[Annotated[str, Field(pattern=NAME_PATTERN)], CollectorDeclaration] = Field(default_factory=dict)
+    """Collectors of time-series logs, by a name of your choice."""
 
     @field_validator("topics", mode="before")
     @classmethod

@@ -20,6 +20,7 @@ from runstart.errors import Alert
 from runstart.instruments._lines import find_line
 from runstart.instruments.facility import Facility, KafkaCluster, conflicts
 from runstart.instruments.model import Bank, Instrument, TofAxis, Topics
+from runstart.instruments.script import Script
 
 KAFKA_VARIABLE = "RUNSTART_KAFKA"
 
@@ -28,7 +29,7 @@ _MISSING = "is missing; add it to this table"
 _Model = TypeVar("_Model", bound=BaseModel)
 _FieldPath = tuple[str | int, ...]
 _Problem = tuple[_FieldPath, str]
-_NESTED: dict[str, type[BaseModel]] = {"topics": Topics, "banks": Bank, "tof": TofAxis}
+_NESTED: dict[str, type[BaseModel]] = {"topics": Topics, "banks": Bank, "tof": TofAxis, "script": Script}
 
 
 def read_instruments(path: str | os.PathLike[str], environ: Mapping[str, str] | None = None) -> Facility:
@@ -63,6 +64,7 @@ def read_instruments(path: str | os.PathLike[str], environ: Mapping[str, str] | 
         raise _alert(path, text, problems)
 
     kafka = _with_environment(kafka, os.environ if environ is None else environ)
+    tables = {name: _with_script_folder(table, path.parent) for name, table in tables.items()}
     clusters = _validate_all(KafkaCluster, "kafka", kafka, problems)
     instruments = _validate_all(Instrument, "instruments", tables, problems)
     if not problems:
@@ -115,6 +117,14 @@ def _with_environment(kafka: dict[str, Any], environ: Mapping[str, str]) -> dict
     except ValidationError as error:
         raise Alert(f"The environment variable {KAFKA_VARIABLE}: {_reason(error.errors()[0])}.") from error
     return {**kafka, "default": {**kafka.get("default", {}), "bootstrap_servers": servers}}
+
+
+def _with_script_folder(table: dict[str, Any], beside: Path) -> dict[str, Any]:
+    """Return an instrument's table with the folder of its script made absolute."""
+    script = table.get("script")
+    if not isinstance(script, dict) or not isinstance(script.get("folder"), str):
+        return table
+    return {**table, "script": {**script, "folder": str((beside / script["folder"]).absolute())}}
 
 
 def _validate_all(
