@@ -8,8 +8,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 
-import flatbuffers
 import numpy as np
+from log_payloads import bombs, malformed_log_payloads, valid_log_payloads
+from payload_building import HUGE, PULSE_TIME_NS, build_payload
 
 from runstart.events import (
     DetectorSpectrumMap,
@@ -27,8 +28,6 @@ __all__ = ["foreign_payloads", "hostile_payloads", "malformed_payloads", "valid_
 SEED = 20240229
 FLIPS_A_MESSAGE = 150
 SMALL = 400
-HUGE = 0xFFFF_FFF0
-PULSE_TIME_NS = 1_700_000_000_123_456_789
 
 
 def valid_payloads() -> Iterator[tuple[str, bytes]]:
@@ -39,18 +38,18 @@ def valid_payloads() -> Iterator[tuple[str, bytes]]:
     spectra = DetectorSpectrumMap(np.arange(1, 4, dtype=np.int32), np.arange(11, 14, dtype=np.int32), 3)
     yield "pl72", encode(RunStart(1_700_000_000_000, run_name="1234", instrument_name="SANS2D", job_id="j"))
     yield "pl72 with everything", encode(_full_run_start(spectra))
-    yield "pl72 with nothing", _build(b"pl72", 13, {})
+    yield "pl72 with nothing", build_payload(b"pl72", 13, {})
     yield "6s4t", encode(RunStop(1_700_000_100_000, "1234", "j", "s", "c"))
-    yield "6s4t with nothing", _build(b"6s4t", 5, {})
+    yield "6s4t with nothing", build_payload(b"6s4t", 5, {})
     yield "df12", encode(spectra)
-    yield "df12 with nothing", _build(b"df12", 3, {})
+    yield "df12 with nothing", build_payload(b"df12", 3, {})
     yield "ev42", encode_ev42("source", 7, PULSE_TIME_NS, tof, detector_id=pixel)
     isis = IsisData(2, RunState.RUNNING, 0.0125)
     yield "ev42 with is84", encode_ev42("source", 8, PULSE_TIME_NS, tof, detector_id=pixel, facility=isis)
-    yield "ev42 with dtdb", _build(b"ev42", 7, {0: "source", 5: ("B", 2), 6: {}})
+    yield "ev42 with dtdb", build_payload(b"ev42", 7, {0: "source", 5: ("B", 2), 6: {}})
     yield "ev42 without pixels", encode_ev42("monitor", 9, PULSE_TIME_NS, tof)
     yield "ev42 without events", encode_ev42("source", 10, PULSE_TIME_NS, [], detector_id=[])
-    yield "ev42 with nothing", _build(b"ev42", 7, {})
+    yield "ev42 with nothing", build_payload(b"ev42", 7, {})
     yield "ev44", encode_ev44("source", 7, [PULSE_TIME_NS], [0], tof, detector_id=pixel)
     times = PULSE_TIME_NS + 71_428_571 * np.arange(4)
     yield "ev44 of four pulses", encode_ev44("source", 8, times, [0, 3, 3, 12], tof, detector_id=pixel)
@@ -59,6 +58,7 @@ def valid_payloads() -> Iterator[tuple[str, bytes]]:
     yield "ev44 without pulses", encode_ev44("source", 11, [], [], [], detector_id=[])
     many = np.zeros(100, np.int64)
     yield "ev44 of 100 pulses", encode_ev44("source", 12, PULSE_TIME_NS + many, many, tof, detector_id=pixel)
+    yield from valid_log_payloads()
 
 
 def malformed_payloads() -> Iterator[tuple[str, bytes]]:
@@ -69,16 +69,18 @@ def malformed_payloads() -> Iterator[tuple[str, bytes]]:
     yield "identifier not printable", b"\x10\0\0\0ev\x074" + bytes(24)
     yield "zeros", bytes(64)
     yield "ones", b"\xff" * 64
-    for identifier in (b"pl72", b"6s4t", b"df12", b"ev42", b"ev44"):
+    for identifier in (b"pl72", b"6s4t", b"df12", b"ev42", b"ev44", b"f142", b"x5f2", b"da00", b"hs00"):
         for name, payload in _broken_tables(identifier):
             yield f"{identifier.decode()}: {name}", payload
     yield from _broken_rules()
+    yield from malformed_log_payloads()
+    yield from bombs()
 
 
 def foreign_payloads() -> Iterator[tuple[str, bytes]]:
     """Yield well-formed payloads of schemas that are not read here."""
-    for schema in ("f144", "al00", "ev43", "is84", "x5f2"):
-        yield f"foreign {schema}", _build(schema.encode(), 3, {0: "source", 1: ("q", 5), 2: ("q", 6)})
+    for schema in ("ev43", "senv", "is84", "ad00", "ep01"):
+        yield f"foreign {schema}", build_payload(schema.encode(), 3, {0: "source", 1: ("q", 5), 2: ("q", 6)})
 
 
 def hostile_payloads() -> Iterable[tuple[str, bytes]]:
@@ -186,7 +188,7 @@ def _broken_rules() -> Iterator[tuple[str, bytes]]:
         "ev44 with a source name not UTF-8": {**ev44, 0: b"\xff\xfe\x80"},
         "ev44 with an overlong encoding": {**ev44, 0: b"\xc0\xaf"},
     }.items():
-        yield name, _build(b"ev44", 6, fields)
+        yield name, build_payload(b"ev44", 6, fields)
     ev42 = {0: "s", 2: ("Q", 5), 3: unsigned, 4: unsigned}
     for name, fields in {
         "ev42 with a pulse time of 2**63": {**ev42, 2: ("Q", 2**63)},
@@ -199,17 +201,17 @@ def _broken_rules() -> Iterator[tuple[str, bytes]]:
         "ev42 with an unknown run state": {**ev42, 5: ("B", 1), 6: {1: ("b", 2)}},
         "ev42 with a negative run state": {**ev42, 5: ("B", 1), 6: {1: ("b", -1)}},
     }.items():
-        yield name, _build(b"ev42", 7, fields)
-    yield "df12 of unequal vectors", _build(b"df12", 3, {0: tof, 1: two})
-    yield "pl72 with a map of unequal vectors", _build(b"pl72", 13, {10: {0: tof, 1: two}})
-    yield "pl72 of 0 periods", _build(b"pl72", 13, {9: ("I", 0)})
-    yield "pl72 with a name not UTF-8", _build(b"pl72", 13, {2: b"\x80"})
-    yield "6s4t with a name not UTF-8", _build(b"6s4t", 5, {1: b"run \xed\xa0\x80"})
+        yield name, build_payload(b"ev42", 7, fields)
+    yield "df12 of unequal vectors", build_payload(b"df12", 3, {0: tof, 1: two})
+    yield "pl72 with a map of unequal vectors", build_payload(b"pl72", 13, {10: {0: tof, 1: two}})
+    yield "pl72 of 0 periods", build_payload(b"pl72", 13, {9: ("I", 0)})
+    yield "pl72 with a name not UTF-8", build_payload(b"pl72", 13, {2: b"\x80"})
+    yield "6s4t with a name not UTF-8", build_payload(b"6s4t", 5, {1: b"run \xed\xa0\x80"})
     for identifier, n_fields, field in ((b"ev42", 7, 3), (b"ev42", 7, 4), (b"df12", 3, 0), (b"pl72", 13, 10)):
         # A distance of 0 leads to itself, one of 4 GB outside.
         for distance in (0, HUGE):
             name = f"{identifier.decode()} whose field {field} leads {distance:#x} ahead"
-            yield name, _build(identifier, n_fields, {field: ("I", distance)})
+            yield name, build_payload(identifier, n_fields, {field: ("I", distance)})
     for name, field in (
         ("source name", 0),
         ("pulse times", 2),
@@ -219,7 +221,7 @@ def _broken_rules() -> Iterator[tuple[str, bytes]]:
     ):
         for distance in (0, HUGE):
             fields = {**ev44, field: ("I", distance)}
-            yield f"ev44 whose {name} lead {distance:#x} ahead", _build(b"ev44", 6, fields)
+            yield f"ev44 whose {name} lead {distance:#x} ahead", build_payload(b"ev44", 6, fields)
     for identifier, n_fields, fields in ((b"ev44", 6, ev44), (b"ev42", 7, ev42)):
         for length in (4, 0x3FFF_FFFF, 0x4000_0000, 0x7FFF_FFFF, 0xFFFF_FFFF):
             yield f"{identifier.decode()} that claims {length:#x} items", _lie(identifier, n_fields, fields, length)
@@ -228,40 +230,7 @@ def _broken_rules() -> Iterator[tuple[str, bytes]]:
 def _lie(identifier: bytes, n_fields: int, fields: dict[int, object], length: int) -> bytes:
     """Build a message with its last vector, then set that vector's length to a lie."""
     marker = np.array([0x1234_5678, 0x0BAD_CAFE, 0x0BAD_CAFE], fields[4].dtype)  # type: ignore[attr-defined]
-    payload = bytearray(_build(identifier, n_fields, {**fields, 4: marker}))
+    payload = bytearray(build_payload(identifier, n_fields, {**fields, 4: marker}))
     start = payload.index(marker.tobytes())
     struct.pack_into("<I", payload, start - 4, length)
     return bytes(payload)
-
-
-def _build(identifier: bytes, n_fields: int, fields: dict[int, object]) -> bytes:
-    """Build a message field by field, whether its schema likes it or not; None leaves a field out."""
-    builder = flatbuffers.Builder(256)
-    builder.Finish(_add_table(builder, n_fields, fields), file_identifier=identifier)
-    return bytes(builder.Output())
-
-
-def _add_table(builder: flatbuffers.Builder, n_fields: int, fields: dict[int, object]) -> int:
-    builder.ForceDefaults(True)
-    offsets = {}
-    for field, value in fields.items():
-        if isinstance(value, str | bytes):
-            offsets[field] = builder.CreateString(value)
-        elif isinstance(value, np.ndarray):
-            offsets[field] = builder.CreateNumpyVector(value)
-        elif isinstance(value, dict):
-            offsets[field] = _add_table(builder, 5, value)
-    builder.StartObject(n_fields)
-    for field, offset in offsets.items():
-        builder.PrependUOffsetTRelativeSlot(field, offset, 0)
-    for field, value in fields.items():
-        if isinstance(value, tuple):
-            prepend = {
-                "b": builder.PrependInt8Slot,
-                "B": builder.PrependUint8Slot,
-                "I": builder.PrependUint32Slot,
-                "q": builder.PrependInt64Slot,
-                "Q": builder.PrependUint64Slot,
-            }[value[0]]
-            prepend(field, value[1], 0)
-    return builder.EndObject()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runstart.events.array_messages import DataArrayMessage, HistogramAxis, HistogramMessage, Variable
 from runstart.events.decoding import decode
 from runstart.events.encoding import (
     encode,
@@ -10,6 +11,15 @@ from runstart.events.encoding import (
     encode_ev44,
     encode_run_start,
     encode_run_stop,
+)
+from runstart.events.log_messages import (
+    AlarmMessage,
+    FastSamples,
+    LogMessage,
+    LogValue,
+    SampleLocation,
+    Severity,
+    StatusMessage,
 )
 from runstart.events.messages import (
     DetectorSpectrumMap,
@@ -24,15 +34,26 @@ from runstart.events.messages import (
 )
 
 __all__ = [
+    "AlarmMessage",
+    "DataArrayMessage",
     "DetectorSpectrumMap",
     "EventMessage",
+    "FastSamples",
     "ForeignMessage",
+    "HistogramAxis",
+    "HistogramMessage",
     "IsisData",
+    "LogMessage",
+    "LogValue",
     "MalformedMessage",
     "Message",
     "RunStart",
     "RunState",
     "RunStop",
+    "SampleLocation",
+    "Severity",
+    "StatusMessage",
+    "Variable",
     "decode",
     "encode",
     "encode_detector_spectrum_map",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from runstart.events._tables import Buffer, Schema, read_array, read_string, read_table
+from runstart.events._tables import Buffer, Schema, read_array, read_table, read_text
 from runstart.events.messages import DetectorSpectrumMap, MalformedMessage, RunStart, RunStop
 
 __all__ = [
@@ -32,7 +32,7 @@ def read_run_start(buffer: Buffer, values: tuple[Any, ...], positions: tuple[int
     if n_periods == 0:
         raise MalformedMessage("a run of 0 periods")
     name, instrument, structure, job, broker, service, filename, metadata, topic = (
-        _read_text(buffer, positions[field], values[field]) for field in (2, 3, 4, 5, 6, 7, 8, 11, 12)
+        read_text(buffer, positions[field], values[field]) for field in (2, 3, 4, 5, 6, 7, 8, 11, 12)
     )
     detector_spectrum_map = None
     if positions[10]:
@@ -58,7 +58,7 @@ def read_run_start(buffer: Buffer, values: tuple[Any, ...], positions: tuple[int
 
 def read_run_stop(buffer: Buffer, values: tuple[Any, ...], positions: tuple[int, ...]) -> RunStop:
     """Return a run stop (6s4t) from the values of its table's fields and their positions."""
-    name, job, service, command = (_read_text(buffer, positions[field], values[field]) for field in (1, 2, 3, 4))
+    name, job, service, command = (read_text(buffer, positions[field], values[field]) for field in (1, 2, 3, 4))
     return RunStop(values[0], name, job, service, command)
 
 
@@ -73,7 +73,3 @@ def read_detector_spectrum_map(
     if spectrum.size != detector_id.size:
         raise MalformedMessage(f"a map of {spectrum.size} spectrum numbers to {detector_id.size} detectors")
     return DetectorSpectrumMap(spectrum, detector_id, n_spectra)
-
-
-def _read_text(buffer: Buffer, field: int, distance: int) -> str:
-    return read_string(buffer, field, distance) if field else ""

@@ -4,9 +4,10 @@ A buffer is little-endian. A table starts with the distance back to its vtable; 
 the table's size, and for each field the field's offset in the table, or 0 if it was left out. Strings and
 vectors are reached by a forward distance and begin with their length. Each read here is checked against the
 buffer, by hand or by struct and numpy, each field against its table and its neighbours, and a string must end
-with the zero byte that the format asks for. Nothing is allocated but strings and array headers, and nothing
-is followed twice, so that no buffer can make reading slow or big. Scalars may be misaligned; misaligned
-vectors are copied, because kernels may not read them in place.
+with the zero byte that the format asks for. Nothing is allocated but strings and array headers, and where a
+vector leads to strings or tables, which may be one and the same a thousand times, a `Budget` bounds what comes
+of it, so that no buffer can make reading slow or big. Scalars may be misaligned; misaligned vectors are copied,
+because kernels may not read them in place.
 
 Producers repeat the same vtable in message after message: what it says is worked out once and remembered for
 a bounded number of vtables.
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from runstart.events.messages import MalformedMessage
 
 __all__ = [
+    "Budget",
     "Buffer",
     "Layout",
     "Schema",
@@ -35,8 +37,11 @@ __all__ = [
     "find_layout",
     "read_array",
     "read_buffer",
+    "read_child",
+    "read_offsets",
     "read_string",
     "read_table",
+    "read_text",
 ]
 
 Buffer = bytes | memoryview
@@ -46,9 +51,11 @@ SMALLEST_MESSAGE = 8
 
 _LARGEST_ALIGNMENT = 8
 _REMEMBERED_LAYOUTS = 256
+_PIECES_IN_ALL = 8  # bytes that may come of each byte of a message
 _int32 = Struct("<i").unpack_from
 _uint32 = Struct("<I").unpack_from
 _uint16 = Struct("<H").unpack_from
+_DISTANCE = np.dtype("<u4")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +85,36 @@ class Layout(NamedTuple):
     def positions(self, table: int) -> tuple[int, ...]:
         """Return the position of each field in the buffer, 0 for one that was left out."""
         return tuple(table + offset if offset else 0 for offset in self.offsets)
+
+
+class Budget:
+    """What may still be made of a buffer that leads to its pieces by vectors, in bytes.
+
+    Producers share strings among tables, so a piece that is reached twice is legal; one that is reached ten
+    thousand times is not.
+
+    Parameters
+    ----------
+    buffer : bytes or memoryview
+        The message: its length sets the budget.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self, buffer: Buffer) -> None:
+        self.left = _PIECES_IN_ALL * len(buffer)
+
+    def spend(self, n_bytes: int) -> None:
+        """Take bytes from the budget.
+
+        Raises
+        ------
+        MalformedMessage
+            If there are not that many left.
+        """
+        self.left -= n_bytes
+        if self.left < 0:
+            raise MalformedMessage("the message leads to the same pieces again and again")
 
 
 def read_buffer(payload: object) -> Buffer:
@@ -141,6 +178,55 @@ def read_table(buffer: Buffer, table: int, schema: Schema) -> tuple[tuple[Any, .
     if layout is None or table + layout.size > len(buffer):
         raise MalformedMessage("a table or its vtable lies outside the message")
     return layout.pick(layout.unpack(buffer, table) + layout.defaults), layout
+
+
+def read_child(
+    buffer: Buffer, field: int, distance: int, schema: Schema
+) -> tuple[tuple[Any, ...], tuple[int, ...]]:
+    """Return the values and the positions of the fields of the table that a field leads to.
+
+    Raises
+    ------
+    MalformedMessage
+        If the field was left out or leads to itself, or the table or a field of it lies outside.
+    """
+    if not (field and distance):
+        raise MalformedMessage("a table was left out, or its offset leads to itself")
+    table = field + distance
+    values, layout = read_table(buffer, table, schema)
+    return values, layout.positions(table)
+
+
+def read_offsets(buffer: Buffer, field: int, distance: int, budget: Budget) -> list[tuple[int, int]]:
+    """Return where the items of a vector of strings or tables are: position and distance ahead of each.
+
+    Parameters
+    ----------
+    buffer : bytes or memoryview
+        The message.
+    field : int
+        Position of the field in the message; 0 for one that was left out, which is an empty vector.
+    distance : int
+        The field's value.
+    budget : Budget
+        Pays 16 bytes for each item.
+
+    Raises
+    ------
+    MalformedMessage
+        If the vector lies outside, or the budget is spent.
+    """
+    if not field:
+        return []
+    distances = read_array(buffer, field, distance, _DISTANCE)
+    budget.spend(16 * distances.size)
+    start = field + distance + 4
+    return [(start + 4 * item, ahead) for item, ahead in enumerate(distances.tolist())]
+
+
+def read_text(buffer: Buffer, field: int, distance: int) -> str:
+    """Return the string that a field leads to; empty if the field was left out. Raises as `read_string`."""
+    return read_string(buffer, field, distance) if field else ""
 
 
 def read_string(buffer: Buffer, field: int, distance: int) -> str:
@@ -225,6 +311,10 @@ def _read_vtable(vtable: bytes, schema: Schema) -> Layout:
         table_size,
         Struct(codes).unpack_from,
         tuple(schema.defaults[field] for field in absent),
-        itemgetter(*sorted(range(len(order)), key=order.__getitem__)),
+        _picker(sorted(range(len(order)), key=order.__getitem__)),
         tuple(slots),
     )
+
+
+def _picker(order: list[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    return itemgetter(*order) if len(order) > 1 else tuple  # an itemgetter of one item returns no tuple

@@ -9,6 +9,11 @@ flight; reference times and indices are as many as each other; the indices begin
 within [0, events]; events have a pulse. In both, detector ids that were left out, or that are empty
 although there are events, mean a source without pixels: None.
 
+f142, f144 and se00: there is a value, of a type that the schema knows; times of samples are as many as the samples,
+or none. Times fit signed 64-bit integers, enumerations have a member for each number. da00: there is an array, each
+has a name and data, which fill its shape exactly; axes are as many as dimensions, or none. hs00 and hs01: there is
+an axis, shape and offset have a number for each, counts and errors fill the shape, edges are one more than bins.
+
 Arrays are views on the payload, which they keep alive; who passes a bytearray must not change it
 afterwards. Only the `pulse_index` of a message of one pulse is none: it is [0], always the same array.
 """
@@ -20,7 +25,20 @@ from functools import lru_cache
 from struct import Struct
 from typing import Any, TypeAlias
 
+from runstart.events._array_tables import DA00_SCHEMA, HS00_SCHEMA, HS01_SCHEMA, read_da00, read_histogram
 from runstart.events._event_tables import EV42_SCHEMA, EV44_SCHEMA, read_ev42, read_ev44
+from runstart.events._log_tables import (
+    AL00_SCHEMA,
+    F142_SCHEMA,
+    F144_SCHEMA,
+    SE00_SCHEMA,
+    X5F2_SCHEMA,
+    read_al00,
+    read_f142,
+    read_f144,
+    read_se00,
+    read_x5f2,
+)
 from runstart.events._run_tables import (
     MAP_SCHEMA,
     RUN_START_SCHEMA,
@@ -50,6 +68,14 @@ _READERS: dict[bytes, tuple[_Reader, Schema]] = {
     b"df12": (read_detector_spectrum_map, MAP_SCHEMA),
     b"ev42": (read_ev42, EV42_SCHEMA),
     b"ev44": (read_ev44, EV44_SCHEMA),
+    b"f142": (read_f142, F142_SCHEMA),
+    b"f144": (read_f144, F144_SCHEMA),
+    b"se00": (read_se00, SE00_SCHEMA),
+    b"al00": (read_al00, AL00_SCHEMA),
+    b"x5f2": (read_x5f2, X5F2_SCHEMA),
+    b"da00": (read_da00, DA00_SCHEMA),
+    b"hs00": (read_histogram("hs00"), HS00_SCHEMA),
+    b"hs01": (read_histogram("hs01"), HS01_SCHEMA),
 }
 _LONGEST_HEAD = 128
 _REMEMBERED_HEADS = 256
@@ -62,12 +88,12 @@ def decode(payload: bytes | bytearray | memoryview) -> Message:
     Parameters
     ----------
     payload : bytes, bytearray or memoryview
-        The value of a Kafka record: pl72, 6s4t, df12, ev42 or ev44.
+        The value of a Kafka record: pl72, 6s4t, df12, ev42, ev44, f142, f144, se00, al00, x5f2, da00, hs00 or hs01.
 
     Returns
     -------
-    RunStart, RunStop, DetectorSpectrumMap or EventMessage
-        Arrays are copied only where the payload is not aligned in memory.
+    Message
+        Of the type that the schema's identifier says. Arrays are copied only where the payload is not aligned in memory.
 
     Raises
     ------

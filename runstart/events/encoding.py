@@ -1,21 +1,26 @@
 """Turns messages into payloads that any reader of the schemas understands.
 
 Every field is written, also where it has its default value, because some readers take an absent field for
-an error; only detector ids that are None are left out. Each payload is decoded before it is handed over, so
+an error; only what is None is left out. Each payload is decoded before it is handed over, so
 nothing leaves that `decode` would refuse.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import flatbuffers
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from runstart.events.decoding import decode
+from runstart.events._array_encoding import encode_data_array, encode_histogram
+from runstart.events._building import add_string, finish, new_builder, vector, whole
+from runstart.events._log_encoding import encode_alarm, encode_log, encode_samples, encode_status
+from runstart.events.array_messages import DataArrayMessage, HistogramMessage
+from runstart.events.log_messages import AlarmMessage, FastSamples, LogMessage, StatusMessage
 from runstart.events.messages import (
     DetectorSpectrumMap,
+    EventMessage,
     IsisData,
     MalformedMessage,
     Message,
@@ -45,33 +50,10 @@ def encode(message: Message) -> bytes:
     MalformedMessage
         If the message breaks a rule of its schema: see `runstart.events.decoding`.
     """
-    if isinstance(message, RunStart):
-        return encode_run_start(message)
-    if isinstance(message, RunStop):
-        return encode_run_stop(message)
-    if isinstance(message, DetectorSpectrumMap):
-        return encode_detector_spectrum_map(message)
-    if message.schema == "ev42":
-        if message.n_pulses != 1 or message.pulse_index.tolist() != [0]:
-            raise MalformedMessage(f"ev42 has one pulse, not {message.n_pulses}")
-        return encode_ev42(
-            message.source_name,
-            message.message_id,
-            int(message.pulse_time_ns[0]),
-            message.time_of_flight_ns,
-            detector_id=message.detector_id,
-            facility=message.facility,
-        )
-    if message.facility is not None:
-        raise MalformedMessage("ev44 cannot carry facility data")
-    return encode_ev44(
-        message.source_name,
-        message.message_id,
-        message.pulse_time_ns,
-        message.pulse_index,
-        message.time_of_flight_ns,
-        detector_id=message.detector_id,
-    )
+    encode_it = _ENCODERS.get(type(message))
+    if encode_it is None:
+        raise MalformedMessage(f"{type(message).__name__} is no message")
+    return encode_it(message)
 
 
 def encode_run_start(message: RunStart) -> bytes:
@@ -82,29 +64,29 @@ def encode_run_start(message: RunStart) -> bytes:
     MalformedMessage
         If a number does not fit its field, a string is not Unicode text, or a rule is broken.
     """
-    builder = _new_builder()
+    builder = new_builder()
     table = RunStartTable
     mapping = message.detector_spectrum_map
     references = [
-        (table.AddRunName, _add_string(builder, message.run_name)),
-        (table.AddInstrumentName, _add_string(builder, message.instrument_name)),
-        (table.AddNexusStructure, _add_string(builder, message.nexus_structure)),
-        (table.AddJobId, _add_string(builder, message.job_id)),
-        (table.AddBroker, _add_string(builder, message.broker)),
-        (table.AddServiceId, _add_string(builder, message.service_id)),
-        (table.AddFilename, _add_string(builder, message.filename)),
-        (table.AddMetadata, _add_string(builder, message.metadata)),
-        (table.AddControlTopic, _add_string(builder, message.control_topic)),
+        (table.AddRunName, add_string(builder, message.run_name)),
+        (table.AddInstrumentName, add_string(builder, message.instrument_name)),
+        (table.AddNexusStructure, add_string(builder, message.nexus_structure)),
+        (table.AddJobId, add_string(builder, message.job_id)),
+        (table.AddBroker, add_string(builder, message.broker)),
+        (table.AddServiceId, add_string(builder, message.service_id)),
+        (table.AddFilename, add_string(builder, message.filename)),
+        (table.AddMetadata, add_string(builder, message.metadata)),
+        (table.AddControlTopic, add_string(builder, message.control_topic)),
     ]
     if mapping is not None:
         references.append((table.AddDetectorSpectrumMap, _add_map(builder, mapping)))
     table.Start(builder)
-    table.AddStartTime(builder, _whole("start_time_ms", message.start_time_ms, np.uint64))
-    table.AddStopTime(builder, _whole("stop_time_ms", message.stop_time_ms, np.uint64))
-    table.AddNPeriods(builder, _whole("n_periods", message.n_periods, np.uint32))
+    table.AddStartTime(builder, whole("start_time_ms", message.start_time_ms, np.uint64))
+    table.AddStopTime(builder, whole("stop_time_ms", message.stop_time_ms, np.uint64))
+    table.AddNPeriods(builder, whole("n_periods", message.n_periods, np.uint32))
     for add, offset in references:
         add(builder, offset)
-    return _finish(builder, table.End(builder), b"pl72")
+    return finish(builder, table.End(builder), b"pl72")
 
 
 def encode_run_stop(message: RunStop) -> bytes:
@@ -115,19 +97,19 @@ def encode_run_stop(message: RunStop) -> bytes:
     MalformedMessage
         If a number does not fit its field, or a string is not Unicode text.
     """
-    builder = _new_builder()
+    builder = new_builder()
     table = RunStopTable
     references = [
-        (table.AddRunName, _add_string(builder, message.run_name)),
-        (table.AddJobId, _add_string(builder, message.job_id)),
-        (table.AddServiceId, _add_string(builder, message.service_id)),
-        (table.AddCommandId, _add_string(builder, message.command_id)),
+        (table.AddRunName, add_string(builder, message.run_name)),
+        (table.AddJobId, add_string(builder, message.job_id)),
+        (table.AddServiceId, add_string(builder, message.service_id)),
+        (table.AddCommandId, add_string(builder, message.command_id)),
     ]
     table.Start(builder)
-    table.AddStopTime(builder, _whole("stop_time_ms", message.stop_time_ms, np.uint64))
+    table.AddStopTime(builder, whole("stop_time_ms", message.stop_time_ms, np.uint64))
     for add, offset in references:
         add(builder, offset)
-    return _finish(builder, table.End(builder), b"6s4t")
+    return finish(builder, table.End(builder), b"6s4t")
 
 
 def encode_detector_spectrum_map(message: DetectorSpectrumMap) -> bytes:
@@ -138,8 +120,8 @@ def encode_detector_spectrum_map(message: DetectorSpectrumMap) -> bytes:
     MalformedMessage
         If the vectors differ in length, or a number does not fit its field.
     """
-    builder = _new_builder(message.spectrum.nbytes + message.detector_id.nbytes)
-    return _finish(builder, _add_map(builder, message), b"df12")
+    builder = new_builder(message.spectrum.nbytes + message.detector_id.nbytes)
+    return finish(builder, _add_map(builder, message), b"df12")
 
 
 def encode_ev42(
@@ -173,25 +155,25 @@ def encode_ev42(
     MalformedMessage
         If the vectors differ in length, or a number does not fit its field.
     """
-    tofs = _vector("time_of_flight_ns", time_of_flight_ns, np.uint32)
-    ids = None if detector_id is None else _vector("detector_id", detector_id, np.uint32)
-    builder = _new_builder(2 * tofs.nbytes)
+    tofs = vector("time_of_flight_ns", time_of_flight_ns, np.uint32)
+    ids = None if detector_id is None else vector("detector_id", detector_id, np.uint32)
+    builder = new_builder(2 * tofs.nbytes)
     table = Event42Message
-    source = _add_string(builder, source_name)
+    source = add_string(builder, source_name)
     tof_offset = builder.CreateNumpyVector(tofs)
     id_offset = None if ids is None else builder.CreateNumpyVector(ids)
     facility_offset = None if facility is None else _add_facility(builder, facility)
     table.Start(builder)
     table.AddSourceName(builder, source)
-    table.AddMessageId(builder, _whole("message_id", message_id, np.uint64))
-    table.AddPulseTime(builder, _whole("pulse_time_ns", pulse_time_ns, np.uint64))
+    table.AddMessageId(builder, whole("message_id", message_id, np.uint64))
+    table.AddPulseTime(builder, whole("pulse_time_ns", pulse_time_ns, np.uint64))
     table.AddTimeOfFlight(builder, tof_offset)
     if id_offset is not None:
         table.AddDetectorId(builder, id_offset)
     if facility_offset is not None:
         table.AddFacilitySpecificDataType(builder, FacilityData.FacilityData.ISISData)
         table.AddFacilitySpecificData(builder, facility_offset)
-    return _finish(builder, table.End(builder), b"ev42")
+    return finish(builder, table.End(builder), b"ev42")
 
 
 def encode_ev44(
@@ -225,84 +207,80 @@ def encode_ev44(
     MalformedMessage
         If lengths or indices do not fit together, or a number does not fit its field.
     """
-    tofs = _vector("time_of_flight_ns", time_of_flight_ns, np.int32)
-    ids = None if detector_id is None else _vector("detector_id", detector_id, np.int32)
-    times = _vector("pulse_time_ns", pulse_time_ns, np.int64)
-    indices = _vector("pulse_index", pulse_index, np.int32)
-    builder = _new_builder(2 * tofs.nbytes + times.nbytes + indices.nbytes)
+    tofs = vector("time_of_flight_ns", time_of_flight_ns, np.int32)
+    ids = None if detector_id is None else vector("detector_id", detector_id, np.int32)
+    times = vector("pulse_time_ns", pulse_time_ns, np.int64)
+    indices = vector("pulse_index", pulse_index, np.int32)
+    builder = new_builder(2 * tofs.nbytes + times.nbytes + indices.nbytes)
     table = Event44Message
-    source = _add_string(builder, source_name)
+    source = add_string(builder, source_name)
     time_offset = builder.CreateNumpyVector(times)
     index_offset = builder.CreateNumpyVector(indices)
     tof_offset = builder.CreateNumpyVector(tofs)
     id_offset = None if ids is None else builder.CreateNumpyVector(ids)
     table.Start(builder)
     table.AddSourceName(builder, source)
-    table.AddMessageId(builder, _whole("message_id", message_id, np.int64))
+    table.AddMessageId(builder, whole("message_id", message_id, np.int64))
     table.AddReferenceTime(builder, time_offset)
     table.AddReferenceTimeIndex(builder, index_offset)
     table.AddTimeOfFlight(builder, tof_offset)
     if id_offset is not None:
         table.AddPixelId(builder, id_offset)
-    return _finish(builder, table.End(builder), b"ev44")
-
-
-def _new_builder(array_bytes: int = 0) -> Any:
-    builder = flatbuffers.Builder(512 + array_bytes)
-    builder.ForceDefaults(True)
-    return builder
-
-
-def _add_string(builder: Any, text: str) -> int:
-    try:
-        encoded = text.encode()
-    except UnicodeEncodeError as error:
-        raise MalformedMessage(f"a string is not Unicode text: {error}") from error
-    return int(builder.CreateString(encoded))
+    return finish(builder, table.End(builder), b"ev44")
 
 
 def _add_map(builder: Any, message: DetectorSpectrumMap) -> int:
     table = SpectraDetectorMapping
-    spectrum = builder.CreateNumpyVector(_vector("spectrum", message.spectrum, np.int32))
-    detector_id = builder.CreateNumpyVector(_vector("detector_id", message.detector_id, np.int32))
+    spectrum = builder.CreateNumpyVector(vector("spectrum", message.spectrum, np.int32))
+    detector_id = builder.CreateNumpyVector(vector("detector_id", message.detector_id, np.int32))
     table.Start(builder)
     table.AddSpectrum(builder, spectrum)
     table.AddDetectorId(builder, detector_id)
-    table.AddNSpectra(builder, _whole("n_spectra", message.n_spectra, np.int32))
+    table.AddNSpectra(builder, whole("n_spectra", message.n_spectra, np.int32))
     return int(table.End(builder))
 
 
 def _add_facility(builder: Any, facility: IsisData) -> int:
     ISISData.Start(builder)
-    ISISData.AddPeriodNumber(builder, _whole("period_number", facility.period_number, np.uint32))
-    ISISData.AddRunState(builder, _whole("run_state", facility.run_state, np.int8))
+    ISISData.AddPeriodNumber(builder, whole("period_number", facility.period_number, np.uint32))
+    ISISData.AddRunState(builder, whole("run_state", facility.run_state, np.int8))
     ISISData.AddProtonCharge(builder, float(np.float32(facility.proton_charge)))
     return int(ISISData.End(builder))
 
 
-def _vector(name: str, values: ArrayLike, dtype: type[np.integer[Any]]) -> NDArray[Any]:
-    array = np.asarray(values)
-    if array.ndim != 1:
-        raise MalformedMessage(f"{name} has {array.ndim} dimensions, not one")
-    if array.dtype == dtype or array.size == 0:
-        return array.astype(dtype, copy=False)
-    if array.dtype.kind not in "iu":
-        raise MalformedMessage(f"{name} holds {array.dtype}, not whole numbers")
-    limits = np.iinfo(dtype)
-    if int(array.min()) < limits.min or int(array.max()) > limits.max:
-        raise MalformedMessage(f"{name} does not fit {limits.dtype}")
-    return array.astype(dtype)
+def _encode_events(message: EventMessage) -> bytes:
+    if message.schema == "ev42":
+        if message.n_pulses != 1 or message.pulse_index.tolist() != [0]:
+            raise MalformedMessage(f"ev42 has one pulse, not {message.n_pulses}")
+        return encode_ev42(
+            message.source_name,
+            message.message_id,
+            int(message.pulse_time_ns[0]),
+            message.time_of_flight_ns,
+            detector_id=message.detector_id,
+            facility=message.facility,
+        )
+    if message.facility is not None:
+        raise MalformedMessage("ev44 cannot carry facility data")
+    return encode_ev44(
+        message.source_name,
+        message.message_id,
+        message.pulse_time_ns,
+        message.pulse_index,
+        message.time_of_flight_ns,
+        detector_id=message.detector_id,
+    )
 
 
-def _whole(name: str, value: int, dtype: type[np.integer[Any]]) -> int:
-    limits = np.iinfo(dtype)
-    if not limits.min <= value <= limits.max:
-        raise MalformedMessage(f"{name} = {value} does not fit {limits.dtype}")
-    return int(value)
-
-
-def _finish(builder: Any, table: int, identifier: bytes) -> bytes:
-    builder.Finish(table, file_identifier=identifier)
-    payload = bytes(builder.Output())
-    decode(payload)
-    return payload
+_ENCODERS: dict[type, Callable[[Any], bytes]] = {
+    RunStart: encode_run_start,
+    RunStop: encode_run_stop,
+    DetectorSpectrumMap: encode_detector_spectrum_map,
+    EventMessage: _encode_events,
+    LogMessage: encode_log,
+    FastSamples: encode_samples,
+    AlarmMessage: encode_alarm,
+    StatusMessage: encode_status,
+    DataArrayMessage: encode_data_array,
+    HistogramMessage: encode_histogram,
+}

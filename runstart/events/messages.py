@@ -1,17 +1,22 @@
 """What the streams say, as frozen dataclasses: units are in the names, arrays are read-only.
 
 A message equals another of the same type with equal fields and arrays of equal type and content. Messages
-that hold arrays cannot be hashed.
+that hold arrays cannot be hashed. Logged values and published arrays have files of their own: `log_messages`
+and `array_messages`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from runstart.events._equality import same_fields
+from runstart.events.array_messages import DataArrayMessage, HistogramMessage
+from runstart.events.log_messages import AlarmMessage, FastSamples, LogMessage, Severity, StatusMessage
 
 __all__ = [
     "DetectorSpectrumMap",
@@ -23,7 +28,10 @@ __all__ = [
     "RunStart",
     "RunState",
     "RunStop",
+    "Severity",
 ]
+
+_SUCCESSORS = {"ev43": "ev44", "senv": "se00"}
 
 
 class MalformedMessage(ValueError):
@@ -31,7 +39,7 @@ class MalformedMessage(ValueError):
 
 
 class ForeignMessage(MalformedMessage):
-    """A payload of a schema that Runstart does not read, such as a log value (f144).
+    """A payload of a schema that Runstart does not read, such as a camera's picture (ad00).
 
     Parameters
     ----------
@@ -40,7 +48,11 @@ class ForeignMessage(MalformedMessage):
     """
 
     def __init__(self, schema: str) -> None:
-        super().__init__(f"schema {schema!r} is not one of those that are read here")
+        text = f"schema {schema!r} is not one of those that are read here"
+        if schema in _SUCCESSORS:
+            successor = _SUCCESSORS[schema]
+            text += f": it is superseded by {successor!r}; set the producer to send {successor!r}"
+        super().__init__(text)
         self.schema = schema
 
     def __reduce__(self) -> tuple[type[ForeignMessage], tuple[str]]:
@@ -78,7 +90,7 @@ class DetectorSpectrumMap:
     """Number of distinct spectra, as the sender says; not checked."""
 
     def __eq__(self, other: object) -> bool:
-        return _same_fields(self, other) if type(other) is type(self) else NotImplemented
+        return same_fields(self, other) if type(other) is type(self) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -168,21 +180,21 @@ class EventMessage:
         return self.pulse_time_ns.size
 
     def __eq__(self, other: object) -> bool:
-        return _same_fields(self, other) if type(other) is type(self) else NotImplemented
+        return same_fields(self, other) if type(other) is type(self) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
 
 
-Message: TypeAlias = RunStart | RunStop | DetectorSpectrumMap | EventMessage
-
-
-def _same_fields(left: DetectorSpectrumMap | EventMessage, right: object) -> bool:
-    return all(_same(getattr(left, field.name), getattr(right, field.name)) for field in fields(left))
-
-
-def _same(left: object, right: object) -> bool:
-    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
-        return bool(left.dtype == right.dtype and np.array_equal(left, right))
-    if isinstance(left, np.ndarray) or isinstance(right, np.ndarray):
-        return False
-    return bool(left == right)
+Message: TypeAlias = (
+    RunStart
+    | RunStop
+    | DetectorSpectrumMap
+    | EventMessage
+    | LogMessage
+    | FastSamples
+    | AlarmMessage
+    | StatusMessage
+    | DataArrayMessage
+    | HistogramMessage
+)
+"""Whatever `runstart.events.decode` returns."""

@@ -16,7 +16,16 @@ from streaming_data_types.eventdata_ev42 import deserialise_ev42
 from streaming_data_types.eventdata_ev44 import deserialise_ev44
 
 from runstart.errors import Alert
-from runstart.events import IsisData, MalformedMessage, RunStart, decode, encode, encode_ev42, encode_ev44
+from runstart.events import (
+    IsisData,
+    LogMessage,
+    MalformedMessage,
+    RunStart,
+    decode,
+    encode,
+    encode_ev42,
+    encode_ev44,
+)
 from runstart.kafka import RawMessage
 from runstart.live.accumulation import Accumulation
 from runstart.live.ledger import imbalances
@@ -161,7 +170,8 @@ def recount(payloads: Sequence[bytes]) -> Recount:
         try:
             decode(payload)
         except MalformedMessage as error:
-            ledger["messages_foreign" if type(error) is not MalformedMessage else "messages_malformed"] += 1
+            foreign = type(error) is not MalformedMessage and getattr(error, "schema", "") != "ev43"
+            ledger["messages_foreign" if foreign else "messages_malformed"] += 1
             continue
         if payload[4:8] not in (b"ev42", b"ev44"):
             ledger["messages_foreign"] += 1
@@ -359,3 +369,14 @@ def test_counts_are_not_taken_up_under_another_declaration(changed: dict[str, An
 def test_another_interval_is_no_other_declaration() -> None:
     slower = small_instrument(snapshot_interval=99.0)
     assert Accumulation.from_state(slower, *fresh().state()).next_offsets == fresh().next_offsets
+
+
+def test_events_in_a_schema_that_is_not_read_are_lost_events_and_other_messages_are_not() -> None:
+    accumulation = Accumulation(small_instrument(), START_NS)
+    accumulation.begin({0: 0})
+    payload = bytearray(encode(LogMessage("f144", "temperature", 1.0, START_NS)))
+    accumulation.add(raw(bytes(payload)), None)
+    payload[4:8] = b"ev43"
+    accumulation.add(raw(bytes(payload), offset=1), None)
+    ledger = accumulation.ledger()
+    assert (ledger.messages_foreign, ledger.messages_malformed) == (1, 1)
