@@ -9,7 +9,7 @@ export MPLCONFIGDIR
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real bench lint
+.PHONY: help setup demo test test-real bench fuzz lint
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test-real: $(VENV)/.installed ## Run the integration and fault tests on Apache K
 
 bench: $(VENV)/.installed-bench ## Run all benchmarks; one JSON object a line
 	@$(BIN)/python -m bench
+
+fuzz: $(VENV)/.installed ## Fuzz the decoders for ten minutes (FUZZ_SECONDS=60 for one)
+	@$(BIN)/python tests/fuzz_decoders.py --seconds $(or $(FUZZ_SECONDS),600)
 
 lint: $(VENV)/.installed ## Check style, types and the direction of imports
 	@$(BIN)/ruff check .
