@@ -18,6 +18,11 @@ class KafkaResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         description="Bootstrap servers (comma-separated host:port) of each cluster, by the name that "
         "instruments.toml gives it."
     )
+    protocols: dict[str, str] = Field(
+        default={},
+        description="Security protocol of each cluster; what else it takes to enter one is declared in "
+        "instruments.toml, and secrets are read from the environment when a client connects.",
+    )
 
     def bootstrap_servers_of(self, instrument: Instrument) -> str:
         """Return the bootstrap servers of an instrument's cluster."""

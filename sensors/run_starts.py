@@ -73,7 +73,7 @@ def define_run_start_sensor(
             try:
                 if connection.log is None:
                     topics = {instrument.topics.run_info for instrument in watched}
-                    connection.log = RunInfoLog(cluster.bootstrap_servers, topics)
+                    connection.log = RunInfoLog(cluster.bootstrap_servers, topics, cluster.access)
                 search = RunStartSearch(connection.log, watched, object_store.open())
                 findings = search.search(Cursor.from_json(context.cursor), POLL_SECONDS)
             except Transient as error:

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from runstart.facility import Broker, S3Server
+    from runstart.facility import Broker, S3Server, SecuredKafka
+    from runstart.instruments import KafkaCluster
     from runstart.storage import FileStore, ObjectStore, S3Store
 
 BUCKET = "runstart-tests"
+USER, PASSWORD = "reader", f"pass{secrets.token_hex(8)}"
+PASSWORD_VARIABLE = "RUNSTART_KAFKA_SECURED_PASSWORD"  # noqa: S105 - a variable's name
 _serial = itertools.count()
 
 
@@ -55,6 +58,41 @@ def own_broker(pytestconfig: pytest.Config, tmp_path: Path) -> Iterator[Broker]:
     """A broker for one test, which may stop or kill it."""
     with _broker(pytestconfig, tmp_path / "broker") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def secured_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """Apache Kafka with a user and certificates, for tests marked `real`: leave it running."""
+    from runstart.facility import SecuredKafka, install_kafka
+
+    with SecuredKafka(tmp_path_factory.mktemp("secured"), install_kafka(), {USER: PASSWORD}) as server:
+        yield server
+
+
+@pytest.fixture
+def password(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The password of the secured broker's user, in the environment too."""
+    monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
+    return PASSWORD
+
+
+@pytest.fixture
+def enter(secured_broker: SecuredKafka) -> Callable[..., KafkaCluster]:
+    """Gives the secured broker as a declared cluster: by user and password, or as the keywords say."""
+    from runstart.instruments import KafkaCluster
+
+    def declare(**changes: str | None) -> KafkaCluster:
+        fields: dict[str, str | None] = {
+            "bootstrap_servers": secured_broker.sasl_servers,
+            "security_protocol": "SASL_SSL",
+            "sasl_mechanism": "SCRAM-SHA-512",
+            "username": USER,
+            "ca_file": str(secured_broker.certificates.ca_file),
+        }
+        given = {name: value for name, value in (fields | changes).items() if value is not None}
+        return KafkaCluster(name="secured", **given)  # type: ignore[arg-type]
+
+    return declare
 
 
 @pytest.fixture

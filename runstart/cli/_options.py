@@ -12,7 +12,7 @@ import typer
 from runstart.errors import Alert
 
 if TYPE_CHECKING:
-    from runstart.instruments import Instrument
+    from runstart.instruments import Access, Instrument
 
 DEFAULT_INSTRUMENTS_FILE = Path("instruments.toml")
 
@@ -46,8 +46,8 @@ Partitions = Annotated[
 ]
 
 
-def find_instrument(file: Path, name: str, bootstrap_servers: str | None) -> tuple[Instrument, str]:
-    """Return an instrument and the address of its Kafka cluster.
+def find_instrument(file: Path, name: str, bootstrap_servers: str | None) -> tuple[Instrument, str, Access]:
+    """Return an instrument, the address of its Kafka cluster, and how that is entered, wherever it is.
 
     Raises
     ------
@@ -72,4 +72,5 @@ def find_instrument(file: Path, name: str, bootstrap_servers: str | None) -> tup
         remedy = f"Did you mean {upper[nearest[0]]}?" if nearest else f"It declares {', '.join(known) or 'none'}."
         raise Alert(f"{file} declares no instrument {name!r}.", remedy)
     instrument = facility.instruments[name]
-    return instrument, bootstrap_servers or facility.clusters[instrument.kafka].bootstrap_servers
+    cluster = facility.clusters[instrument.kafka]
+    return instrument, bootstrap_servers or cluster.bootstrap_servers, cluster.access

@@ -83,7 +83,7 @@ def replay_command(
     name = instrument or event_file.instrument_name
     if not name:
         raise Alert(f"{file} does not name its instrument.", "Name it with --instrument.")
-    declared, servers = find_instrument(instruments, name, bootstrap_servers)
+    declared, servers, access = find_instrument(instruments, name, bootstrap_servers)
     topics = {declared.topics.run_info: None, declared.topics.events: partitions or len(weights) or None}
 
     progress = Progress(
@@ -94,7 +94,7 @@ def replay_command(
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
-    with stop_on_signals() as stop, connect_publisher(servers, topics) as publisher, progress:
+    with stop_on_signals() as stop, connect_publisher(servers, topics, access) as publisher, progress:
         task = progress.add_task(f"{declared.name} to {servers}", total=event_file.n_events)
         summary = replay(
             event_file,

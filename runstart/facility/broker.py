@@ -191,10 +191,9 @@ class ApacheKafka(Broker):
         self._settings_path.write_text(settings)
         if (self._log_dir / "meta.properties").exists():
             return
-        command = [*self._java(), "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c"]
-        done = subprocess.run(
-            dying_with_us([*command, str(self._settings_path)]), capture_output=True, text=True, check=False
-        )
+        command = [*self._java(), "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID]
+        command += ["-c", str(self._settings_path), *self._format_options()]
+        done = subprocess.run(dying_with_us(command), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise Alert(f"Apache Kafka could not format its storage:\n{(done.stdout + done.stderr)[-3000:]}")
 
@@ -222,7 +221,12 @@ class ApacheKafka(Broker):
             str(self.install_dir / "libs" / "*"),
         ]
 
+    def _format_options(self) -> list[str]:
+        """Return what else the storage is formatted with, such as users."""
+        return []
+
     def _settings(self) -> dict[str, object]:
+        """Return the broker's settings by Kafka's names."""
         return {
             "process.roles": "broker,controller",
             "node.id": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runstart.instruments.access import PLAINTEXT, Access
 from runstart.instruments.collector import CollectorDeclaration
 from runstart.instruments.facility import Facility, KafkaCluster
 from runstart.instruments.model import Bank, Instrument, TofAxis, Topics, View
@@ -9,6 +10,8 @@ from runstart.instruments.reading import read_instruments
 from runstart.instruments.script import Script
 
 __all__ = [
+    "PLAINTEXT",
+    "Access",
     "Bank",
     "CollectorDeclaration",
     "Facility",

@@ -9,13 +9,14 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from runstart.instruments._base import NAME_PATTERN, Frozen
+from runstart.instruments.access import Access
 from runstart.instruments.model import Instrument
 
 _SERVER = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 
 
-class KafkaCluster(Frozen):
-    """A Kafka cluster by name."""
+class KafkaCluster(Access):
+    """A Kafka cluster by name, and how it is entered."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     """Name of its table in `instruments.toml`."""
@@ -27,10 +28,20 @@ class KafkaCluster(Frozen):
     @classmethod
     def _check_servers(cls, servers: str) -> str:
         for server in servers.split(","):
+            if "@" in server:
+                raise ValueError("has an @: a user or password does not belong there; write host:port alone")
             match = _SERVER.fullmatch(server.strip())
             if match is None or not 0 < int(match[1]) < 65536:
                 raise ValueError(f"{server.strip()!r} is not host:port; write it like 'localhost:9092'")
         return servers
+
+    @property
+    def access(self) -> Access:
+        """How the cluster is entered, with the variable of its password named."""
+        fields = {field: getattr(self, field) for field in Access.model_fields}
+        if self.uses_sasl and self.password_variable is None:
+            fields["password_variable"] = f"RUNSTART_KAFKA_{self.name.upper()}_PASSWORD"
+        return Access(**fields)
 
 
 class Facility(Frozen):

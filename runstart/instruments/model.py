@@ -42,6 +42,7 @@ _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 _Microseconds = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
+
 class Bank(Frozen):
     """A detector bank: pixels whose ids follow one another, row by row."""
 
@@ -175,7 +176,9 @@ class Topics(Frozen):
     def _check_distinct(self) -> Topics:
         named = [topic for _, topic in self if topic is not None]
         if len(set(named)) < len(named):
-            raise ValueError("events, run_info, sample_env and results are not different topics; rename one of them")
+            raise ValueError(
+                "events, run_info, sample_env and results are not different topics; rename one of them"
+            )
         return self
 
     @classmethod
@@ -232,7 +235,9 @@ class Instrument(Frozen):
     script: Script | None = None
     """Reduction script that turns the counts into the instrument's own results while the run is live."""
 
-    collectors: dict[Annotated[str, Field(pattern=NAME_PATTERN)], CollectorDeclaration] = Field(default_factory=dict)
+    collectors: dict[Annotated[str, Field(pattern=NAME_PATTERN)], CollectorDeclaration] = Field(
+        default_factory=dict
+    )
     """Collectors of time-series logs, by a name of your choice."""
 
     @field_validator("topics", mode="before")

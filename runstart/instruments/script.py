@@ -52,7 +52,7 @@ class Script(Frozen):
     """Image to execute the script in, for scripts that need Mantid or scipp."""
 
     keep_events: Annotated[StrictInt, Field(ge=0, le=1_000_000_000)] = 0
-    """Newest events of the run that are kept for the script (20 bytes each); 0 keeps none."""
+    """Newest events of the run that are kept for the script (20 bytes each, in memory only); 0 keeps none."""
 
     reference: Annotated[str, Field(pattern=_KEY)] | None = None
     """Run key of a finished run of this instrument that the script may compare with."""
@@ -69,7 +69,9 @@ class Script(Frozen):
     @classmethod
     def _check_git(cls, git: str | None) -> str | None:
         if git is not None and not _GIT.fullmatch(git):
-            raise ValueError(f"{git!r} is no address of a git repository; write one like 'https://host/scripts.git'")
+            raise ValueError(
+                f"{git!r} is no address of a git repository; write one like 'https://host/scripts.git'"
+            )
         return git
 
     @field_validator("url")

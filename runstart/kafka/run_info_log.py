@@ -15,10 +15,13 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer
-from kafka.errors import KafkaError, OffsetOutOfRangeError
+from kafka.errors import KafkaError, OffsetOutOfRangeError, SaslAuthenticationFailedError
 from kafka.structs import TopicPartition
 
 from runstart.errors import Transient
+from runstart.instruments import PLAINTEXT, Access
+from runstart.kafka.access import kafka_python_settings
+from runstart.kafka.refusal import raise_refusal
 
 _POLL_SECONDS = 0.05
 
@@ -68,14 +71,19 @@ class RunInfoLog:
         Comma-separated `host:port` list.
     topics : iterable of str
         Topics to read; one that does not exist yet is read from its beginning once it does.
+    access : Access, optional
+        How the cluster is entered.
 
     Raises
     ------
+    Alert
+        If a secret or a file of the access is missing, or the broker refuses user or certificate.
     Transient
-        If the broker does not answer.
+        If the broker does not answer. A refusal after the client was let in is of this kind too: the event log,
+        which has the same access, tells when it lasts.
     """
 
-    def __init__(self, bootstrap_servers: str, topics: Iterable[str]) -> None:
+    def __init__(self, bootstrap_servers: str, topics: Iterable[str], access: Access = PLAINTEXT) -> None:
         self.topics = tuple(sorted(set(topics)))
         self.resets: list[OffsetReset] = []
         self._next: dict[TopicPartition, int] = {}
@@ -85,6 +93,8 @@ class RunInfoLog:
             clients.append(KafkaConsumer.DEFAULT_CONFIG["kafka_client"](**options))
             return clients[0]
 
+        settings = kafka_python_settings(access)
+        raise_refusal(bootstrap_servers, access)
         with _transient("connect"), _closed_on_failure(clients):
             self._consumer: Any = KafkaConsumer(
                 kafka_client=connect,
@@ -99,6 +109,7 @@ class RunInfoLog:
                 request_timeout_ms=10_000,
                 fetch_max_wait_ms=100,
                 metrics_enabled=False,
+                **settings,
             )
 
     def __enter__(self) -> RunInfoLog:
@@ -238,5 +249,7 @@ def _transient(asked: str) -> Iterator[None]:
         yield
     except OffsetOutOfRangeError:
         raise
+    except SaslAuthenticationFailedError as error:
+        raise Transient(f"The Kafka broker refused the user when asked to {asked}: {error}") from error
     except KafkaError as error:
         raise Transient(f"The Kafka broker did not {asked}: {error}") from error

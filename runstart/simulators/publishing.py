@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from runstart.errors import Alert, Transient
+from runstart.instruments import PLAINTEXT, Access
+from runstart.kafka import kafka_python_settings, raise_refusal
 
 MAX_UNACKNOWLEDGED_BYTES = 32_000_000
 _FLUSH_TIMEOUT_S = 60.0
@@ -163,7 +165,9 @@ class PartitionChooser:
         return chosen
 
 
-def connect_publisher(bootstrap_servers: str, topics: Mapping[str, int | None]) -> Publisher:
+def connect_publisher(
+    bootstrap_servers: str, topics: Mapping[str, int | None], access: Access = PLAINTEXT
+) -> Publisher:
     """Return a publisher for topics, which are created where the broker does not have them.
 
     Parameters
@@ -172,6 +176,8 @@ def connect_publisher(bootstrap_servers: str, topics: Mapping[str, int | None]) 
         `host:port`, or several of them with commas between.
     topics : Mapping[str, int or None]
         Number of partitions of each topic; None takes what there is, or creates one partition.
+    access : Access, optional
+        How the cluster is entered.
 
     Returns
     -------
@@ -181,16 +187,19 @@ def connect_publisher(bootstrap_servers: str, topics: Mapping[str, int | None]) 
     Raises
     ------
     Alert
-        A topic has fewer partitions than were asked for.
+        A topic has fewer partitions than were asked for, a secret or a file of the access is missing, or the broker
+        refuses user or certificate.
     Transient
         The broker does not answer.
     """
     from kafka import KafkaAdminClient, KafkaProducer
 
     servers = [server.strip() for server in bootstrap_servers.split(",")]
+    settings = kafka_python_settings(access)
     _check_reachable(bootstrap_servers, servers)
+    raise_refusal(bootstrap_servers, access)
     try:
-        admin = KafkaAdminClient(bootstrap_servers=servers, bootstrap_timeout_ms=_CONNECT_TIMEOUT_MS)
+        admin = KafkaAdminClient(bootstrap_servers=servers, bootstrap_timeout_ms=_CONNECT_TIMEOUT_MS, **settings)
         try:
             partitions = {topic: _ensure_topic(admin, topic, asked) for topic, asked in topics.items()}
         finally:
@@ -201,6 +210,7 @@ def connect_publisher(bootstrap_servers: str, topics: Mapping[str, int | None]) 
             batch_size=_BATCH_BYTES,
             linger_ms=2,
             allow_auto_create_topics=False,
+            **settings,
         )
     except (Alert, Transient):
         raise

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from runstart.errors import Alert
-from runstart.facility import Broker
+from runstart.facility import Broker, SecuredKafka, install_kafka
 
 pytestmark = pytest.mark.broker
 TopicName = Callable[[str], str]
@@ -124,6 +125,28 @@ def test_a_stopped_broker_comes_back_with_address_and_data(own_broker: Broker) -
     own_broker.start()
     assert own_broker.bootstrap_servers == address
     assert _values(own_broker, "events", 0, 2) == [b"1", b"2"]
+
+
+@pytest.mark.real
+def test_a_secured_broker_keeps_users_and_certificates_when_it_starts_again(tmp_path: Path) -> None:
+    with SecuredKafka(tmp_path, install_kafka(), {"reader": "opensesame1"}) as broker:
+        broker.create_topic("events")
+        _produce(broker, "events", [b"1"])
+        settings = {
+            "security.protocol": "SASL_SSL",
+            "ssl.ca.location": str(broker.certificates.ca_file),
+            "sasl.username": "reader",
+            "sasl.password": "opensesame1",
+            "bootstrap.servers": broker.sasl_servers,
+            "group.id": "none",
+            "log_level": 0,
+        }
+        broker.stop()
+        broker.start()
+        for mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"):
+            consumer = Consumer({**settings, "sasl.mechanism": mechanism})
+            assert consumer.get_watermark_offsets(TopicPartition("events", 0), timeout=20) == (0, 1)
+            consumer.close()
 
 
 @pytest.mark.real

@@ -13,6 +13,7 @@ from scripted_stream import now_ms
 from runstart.errors import Alert, Transient
 from runstart.facility import Broker
 from runstart.kafka import Batch, EventLog
+from runstart.kafka.side_by_side import Ahead
 
 pytestmark = pytest.mark.broker
 New = Callable[[int], tuple[EventLog, Topic]]
@@ -67,6 +68,34 @@ def test_all_partitions_are_read_in_order_with_the_positions_that_were_reached(n
     assert [m.offset for m in batch.messages if m.partition == 2] == list(range(50))
     assert {m.timestamp_ms - m.partition for m in batch.messages} == {now}
     assert batch.lost == []
+
+
+@pytest.mark.parametrize("idle", [False, True])
+def test_partitions_are_read_side_by_side_in_kafkas_time(
+    new: New, broker: Broker, monkeypatch: pytest.MonkeyPatch, idle: bool
+) -> None:
+    monkeypatch.setattr("runstart.kafka.event_log._BACKLOG", 1)
+    _, topic = new(3 if idle else 2)
+    now = now_ms() - 60_000
+    for number in range(400):
+        topic.write([b"%d" % number], 0, timestamp_ms=now + 100 * number)
+        topic.write([b"%d" % number * 7000], 1, timestamp_ms=now + 100 * number)
+    newest = {0: now, 1: now}
+    with EventLog(broker.bootstrap_servers, topic.name, ahead=Ahead(5.0, 0)) as log:
+        log.seek(dict.fromkeys(log.partitions(), 0))
+        offsets: dict[int, list[int]] = {0: [], 1: []}
+
+        def has_come() -> bool:
+            for message in log.read(20, 0.1).messages:
+                newest[message.partition] = message.timestamp_ms
+                offsets[message.partition].append(message.offset)
+            unfinished = [p for p in newest if len(offsets[p]) < 400]
+            if len(unfinished) == 2:
+                assert abs(newest[0] - newest[1]) <= 5000 + 2 * 20 * 100
+            return not unfinished
+
+        wait_until(has_come)
+        assert offsets == {0: list(range(400)), 1: list(range(400))}
 
 
 def test_only_what_was_sought_is_read_and_seeking_again_reads_again(new: New) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runstart.instruments._lines import find_line
+from runstart.toml_files._lines import find_line
 
 DOCUMENT = '''\
 title = """
