@@ -12,9 +12,11 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, replace
+from dataclasses import fields as dataclass_fields
 from typing import Any
 
+import runstart
 from runstart.errors import Alert, Transient
 from runstart.live.record import run_prefix
 from runstart.storage import ObjectMissing, ObjectStore, PreconditionFailed
@@ -102,25 +104,34 @@ class Head:
     frozen: Frozen | None = None
     current: Version | None = None
     versions: tuple[Version, ...] = field(default=())
+    unknown: tuple[str, ...] = field(default=(), compare=False)
+    """Fields in the stored head that this version does not know: such a head is read, and never replaced."""
 
     def to_json(self) -> bytes:
         """Return the head as JSON."""
-        return json.dumps(asdict(self), indent=1).encode()
+        fields = asdict(self)
+        del fields["unknown"]
+        return json.dumps(fields, indent=1).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> Head:
-        """Return the head that `to_json` wrote."""
-        fields = json.loads(data)
-        frozen, current = fields.pop("frozen"), fields.pop("current")
-        return cls(
-            **fields
-            | {
-                "snapshots": tuple(fields["snapshots"]),
-                "frozen": None if frozen is None else _frozen(frozen),
-                "current": None if current is None else _version(current),
-                "versions": tuple(_version(version) for version in fields["versions"]),
-            }
-        )
+        """Return the head that `to_json` of this version wrote, or of an older or a newer one.
+
+        Raises
+        ------
+        Alert
+            If a part lacks what every version has written.
+        """
+        unknown: list[str] = []
+        fields = _known(cls, json.loads(data), "", unknown)
+        frozen, current = fields.get("frozen"), fields.get("current")
+        parts = {
+            "snapshots": tuple(fields.get("snapshots", ())),
+            "frozen": None if frozen is None else _frozen(frozen, unknown),
+            "current": None if current is None else _version(current, unknown),
+            "versions": tuple(_version(version, unknown) for version in fields.get("versions", ())),
+        }
+        return cls(**fields | parts | {"unknown": tuple(dict.fromkeys(unknown))})
 
 
 def head_key(instrument: str, partition_key: str) -> str:
@@ -249,12 +260,18 @@ def acquire_lease(
     Raises
     ------
     Alert
-        If another run holds the lease and renews it.
+        If another run holds the lease and renews it, or a newer version has written the head.
     """
     key = head_key(instrument, partition_key)
     waited_on: str | None = None
     while True:
         head, etag = _read_or_create(store, key)
+        if head.unknown:
+            raise Alert(
+                f"A newer version of Runstart has reduced {partition_key} of {instrument}: its head has the fields "
+                f"{', '.join(head.unknown)}, which version {runstart.__version__} would lose.",
+                "Reduce this run with that version or a later one.",
+            )
         retry = head.root_run_id == root_run_id
         if not (head.released or retry or etag == waited_on):
             if waited_on is not None:
@@ -294,7 +311,25 @@ def _read_or_create(store: ObjectStore, key: str) -> tuple[Head, str]:
     return Head.from_json(stored.data), stored.etag
 
 
-def _frozen(fields: dict[str, Any]) -> Frozen:
+def _known(kind: type[Any], fields: dict[str, Any], part: str, unknown: list[str]) -> dict[str, Any]:
+    """Return the fields that a class has; append the names of the others to `unknown`."""
+    names = {known.name: known for known in dataclass_fields(kind)}
+    unknown += [part + name for name in fields if name not in names or name == "unknown"]
+    lacking = [
+        name
+        for name, known in names.items()
+        if name not in fields and known.default is MISSING and known.default_factory is MISSING
+    ]
+    if lacking:
+        raise Alert(
+            f"A head.json has no {part}{lacking[0]}, which every version of Runstart writes.",
+            "It has been changed by something else; restore it, or delete it to reduce its run anew.",
+        )
+    return {name: value for name, value in fields.items() if name in names and name != "unknown"}
+
+
+def _frozen(fields: dict[str, Any], unknown: list[str]) -> Frozen:
+    fields = _known(Frozen, fields, "frozen.", unknown)
     offsets = {
         name: {int(partition): int(offset) for partition, offset in fields[name].items()}
         for name in ("first_offsets", "end_offsets")
@@ -302,7 +337,8 @@ def _frozen(fields: dict[str, Any]) -> Frozen:
     return Frozen(**fields | offsets)
 
 
-def _version(fields: dict[str, Any]) -> Version:
+def _version(fields: dict[str, Any], unknown: list[str]) -> Version:
+    fields = _known(Version, fields, "version.", unknown)
     read = {
         int(partition): [(int(first), int(end)) for first, end in ranges]
         for partition, ranges in fields["read"].items()

@@ -25,6 +25,7 @@ LARGEST_LEAD_MS = 24 * 3_600_000  # a start later than this after its own messag
 LONGEST_NAME = 64  # characters of a run name that go into the partition key
 LARGEST_PERIODS = 4096
 
+_RECORD_FIELDS = ("instrument", "partition_key", "payload", "topic", "partition", "offset", "timestamp_ms")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
@@ -145,7 +146,7 @@ def load_record(store: ObjectStore, instrument: str, partition_key: str) -> RunR
     Raises
     ------
     Alert
-        If no RunStart of that key has been seen.
+        If no RunStart of that key has been seen, or its record lacks what every version has written.
     """
     try:
         fields = json.loads(store.get(_record_key(instrument, partition_key)).data)
@@ -154,6 +155,12 @@ def load_record(store: ObjectStore, instrument: str, partition_key: str) -> RunR
             f"No RunStart was recorded for run {partition_key} of {instrument}.",
             "Choose a partition that the sensor added, or look whether the object store is the right one.",
         ) from error
+    lacking = [name for name in _RECORD_FIELDS if name not in fields]
+    if lacking:
+        raise Alert(
+            f"The record of run {partition_key} of {instrument} has no {lacking[0]}, which every version writes.",
+            "It has been changed by something else; restore run_start.json.",
+        )
     payload = base64.b64decode(fields["payload"])
     start = decode(payload)
     if not isinstance(start, RunStart):

@@ -1,7 +1,9 @@
 """Snapshots: the whole state of a live run at an offset, as one object.
 
 The object is a NumPy archive without pickles: every array of the accumulation, and one JSON text with the
-offsets, the ledger and the versions that made it. It is written under a name of its own, and exists for readers
+offsets, the ledger and the versions that made it. `FORMAT` rises whenever the meaning of the state changes;
+a snapshot of any other format is refused with the reason, and the run goes on from an older one or from the topic,
+so that an upgrade never ends a run. It is written under a name of its own, and exists for readers
 only once the run's head names it; so a snapshot is there whole or not at all, and a run without the lease
 cannot publish one.
 """
@@ -12,6 +14,7 @@ import contextlib
 import io
 import json
 import threading
+import time
 import zipfile
 from typing import Any
 
@@ -19,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import runstart
-from runstart.errors import Alert, Transient
+from runstart.errors import Transient
 from runstart.instruments import Instrument
 from runstart.live.accumulation import Accumulation
 from runstart.live.head import KEPT_SNAPSHOTS, Lease, LeaseLost
@@ -31,6 +34,10 @@ _DAMAGE = (zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError)
 
 class DamagedSnapshot(Exception):
     """A snapshot that is gone or cannot be read."""
+
+
+class ForeignSnapshot(DamagedSnapshot):
+    """A snapshot of a format that this version does not read; the run goes on without it too."""
 
 
 def pack_snapshot(plain: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bytes:
@@ -47,17 +54,17 @@ def unpack_snapshot(data: bytes, instrument: Instrument) -> Accumulation:
     Raises
     ------
     Alert
-        If the snapshot has another format, or other views than the instrument declares now.
+        If the snapshot has other views than the instrument declares now.
     DamagedSnapshot
-        If it cannot be read.
+        If it cannot be read; `ForeignSnapshot` if it has another format.
     """
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             header = json.loads(archive["header"].tobytes())
             if header["format"] != FORMAT:
-                raise Alert(
-                    f"The snapshot has format {header['format']}; this version reads format {FORMAT}.",
-                    "Launch the run again; it starts from the topic.",
+                raise ForeignSnapshot(
+                    f"The snapshot has format {header['format']}, of Runstart {header.get('code_version', '?')}; "
+                    f"this version ({runstart.__version__}) reads format {FORMAT}."
                 )
             arrays = {name: archive[name] for name in archive.files if name != "header"}
         return Accumulation.from_state(instrument, header["state"], arrays)
@@ -76,10 +83,23 @@ class SnapshotWriter:
         Prefix of their keys.
     lease : Lease
         Publishes them.
+
+    Attributes
+    ----------
+    written : int
+        Snapshots that this writer has published.
+    written_at : float or None
+        When it published the last one, in seconds since 1970; None before the first.
+    size : int or None
+        Bytes of that one.
+    failure : Transient or None
+        Why the last one could not be written.
     """
 
     def __init__(self, store: ObjectStore, folder: str, lease: Lease) -> None:
         self.written = 0
+        self.written_at: float | None = None
+        self.size: int | None = None
         self.failure: Transient | None = None
         self._store = store
         self._folder = folder
@@ -109,7 +129,8 @@ class SnapshotWriter:
         head = self._lease.head
         key = f"{self._folder}/snapshots/{head.epoch:06d}-{head.beat:09d}.npz"
         try:
-            self._store.put(key, pack_snapshot(plain, arrays))
+            data = pack_snapshot(plain, arrays)
+            self._store.put(key, data)
             kept = (*head.snapshots, key)[-KEPT_SNAPSHOTS:]
             self._lease.commit(snapshots=kept)
             with contextlib.suppress(Transient):  # swept when the run ends
@@ -122,7 +143,7 @@ class SnapshotWriter:
         except Exception as error:  # noqa: BLE001 - raised again in the run's own thread by finish()
             self._fatal = error
         else:
-            self.written += 1
+            self.written, self.written_at, self.size = self.written + 1, time.time(), len(data)
             self.failure = None
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -46,6 +47,36 @@ def test_a_head_survives_its_text() -> None:
         3, "run", "root", 12, 5.0, False, ("a", "b"), FROZEN, VERSION, (VERSION, replace(VERSION, number=2))
     )
     assert Head.from_json(head.to_json()) == head
+
+
+def test_a_head_with_fewer_fields_has_the_values_of_an_empty_one() -> None:
+    assert Head.from_json(b"{}") == Head()
+    assert Head.from_json(b'{"epoch": 3, "snapshots": ["a"]}') == Head(3, snapshots=("a",))
+
+
+def test_a_head_with_fields_of_a_newer_version_is_read_without_them_and_names_them() -> None:
+    fields = json.loads(Head(3, frozen=FROZEN, current=VERSION, versions=(VERSION,)).to_json())
+    newer = fields | {"colour": "red", "unknown": ["x"]}
+    for part in (newer["frozen"], newer["current"], *newer["versions"]):
+        part["shape"] = 1
+    head = Head.from_json(json.dumps(newer).encode())
+    assert head == Head.from_json(json.dumps(fields).encode())
+    assert head.unknown == ("colour", "unknown", "frozen.shape", "version.shape")
+    assert b"colour" not in head.to_json()
+
+
+def test_a_head_that_a_newer_version_has_written_is_never_replaced(file_store: FileStore) -> None:
+    file_store.put(KEY, json.dumps(json.loads(Head().to_json()) | {"colour": "red"}).encode())
+    with pytest.raises(Alert, match=r"newer version of Runstart has reduced run of SMALL.*colour"):
+        acquire(file_store, "root")
+    assert head_of(file_store) == Head()
+
+
+def test_a_head_without_what_every_version_writes_is_an_alert() -> None:
+    fields = json.loads(Head(3, frozen=FROZEN).to_json())
+    del fields["frozen"]["end_offsets"]
+    with pytest.raises(Alert, match=r"no frozen\.end_offsets"):
+        Head.from_json(json.dumps(fields).encode())
 
 
 def test_a_run_that_was_never_reduced_has_an_empty_head(file_store: FileStore) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from runstart.errors import Alert
 from runstart.events import DetectorSpectrumMap, RunStart
 from runstart.live import load_record, make_record, name_partition, refusal, save_record
-from runstart.live.record import LATEST_TIME_MS
+from runstart.live.record import LATEST_TIME_MS, run_prefix
 from runstart.storage import FileStore, check_key
 
 DAY_MS = 86_400_000
@@ -89,6 +90,19 @@ def test_a_record_survives_the_store(file_store: FileStore) -> None:
     )
     save_record(file_store, record)
     assert load_record(file_store, "SMALL", record.partition_key) == record
+
+
+def test_a_record_of_a_newer_version_is_read_and_one_that_lacks_a_field_is_an_alert(file_store: FileStore) -> None:
+    record = run_record()
+    key = f"{run_prefix('SMALL', record.partition_key)}/run_start.json"
+    save_record(file_store, record)
+    fields = json.loads(file_store.get(key).data)
+    file_store.put(key, json.dumps(fields | {"colour": "red"}).encode())
+    assert load_record(file_store, "SMALL", record.partition_key) == record
+    del fields["topic"]
+    file_store.put(key, json.dumps(fields).encode())
+    with pytest.raises(Alert, match="has no topic"):
+        load_record(file_store, "SMALL", record.partition_key)
 
 
 def test_a_run_start_announced_again_leaves_the_first_record(file_store: FileStore) -> None:
