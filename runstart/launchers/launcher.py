@@ -1,0 +1,189 @@
+"""What can start a task, whatever runs it: a process here, a container of an engine, a pod of a cluster.
+
+A task is described before it is started, and nothing of it outlives its removal. A limit that a launcher cannot
+hold is an error, never ignored; so is an image where none can be run, unless the caller says that it may be.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Reason = Literal["exit", "time", "memory", "processes", "disk", "stopped", "lost"]
+"""Why a task ended: by itself, over a limit, stopped by its caller, or lost with whatever ran it."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a task may use, all its processes together.
+
+    Attributes
+    ----------
+    seconds : float or None
+        From start to end.
+    memory_bytes : int or None
+        Resident memory.
+    processes : int or None
+        At any moment.
+    disk_bytes : int or None
+        In the folders that it may write.
+    """
+
+    seconds: float | None = None
+    memory_bytes: int | None = None
+    processes: int | None = None
+    disk_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A folder or file of this machine that a task sees.
+
+    Attributes
+    ----------
+    source : Path
+        Absolute path here.
+    target : str
+        Where a container sees it; a plain process sees it at its source.
+    writable : bool
+        Whether the task may write it.
+    """
+
+    source: Path
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True)
+class LaunchSpec:
+    """A task to start.
+
+    Attributes
+    ----------
+    command : tuple of str
+        Program and arguments, never a shell's line.
+    name : str
+        For people.
+    environment : mapping of str to str
+        All of it: nothing is inherited.
+    mounts : tuple of Mount
+        What it sees of this machine's files.
+    folder : str or None
+        Working folder, as the task sees it.
+    limits : Limits
+        What it may use.
+    network_alias : str or None
+        Name under which other tasks of its network reach it.
+    image : str or None
+        Container image to run it in.
+    image_optional : bool
+        Whether a launcher without images may run the command without it.
+    confined : bool
+        No network, no files but the mounts and the interpreter's, as far as the launcher's isolation goes.
+    idle : bool
+        Runs only on processor time that nothing else wants.
+    scratch : Path or None
+        Folder that the caller removes after the task, and that is removed with it if the caller is killed.
+    """
+
+    command: tuple[str, ...]
+    name: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    folder: str | None = None
+    limits: Limits = Limits()
+    network_alias: str | None = None
+    image: str | None = None
+    image_optional: bool = False
+    confined: bool = False
+    idle: bool = False
+    scratch: Path | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task that was started.
+
+    Attributes
+    ----------
+    identifier : str
+        The launcher's own.
+    name : str
+        As in its specification.
+    """
+
+    identifier: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a task ended.
+
+    Attributes
+    ----------
+    reason : Reason
+        Why.
+    exit_code : int or None
+        Of its first process; negative for a signal; None if there never was one.
+    seconds : float
+        From start to end.
+    processor_s : float
+        Seconds of processor time.
+    peak_memory_bytes : int
+        Largest resident memory seen.
+    trouble : str
+        Why it could not be started, or empty.
+    """
+
+    reason: Reason
+    exit_code: int | None
+    seconds: float
+    processor_s: float = 0.0
+    peak_memory_bytes: int = 0
+    trouble: str = ""
+
+
+class Launcher(ABC):
+    """Starts tasks and removes them."""
+
+    runs_images: bool
+    """Whether `LaunchSpec.image` can be honoured."""
+
+    @property
+    @abstractmethod
+    def isolation(self) -> str:
+        """What confines a confined task here, as named in logs and metadata."""
+
+    @abstractmethod
+    def start(self, spec: LaunchSpec) -> Task:
+        """Start a task and return at once.
+
+        Raises
+        ------
+        Alert
+            It cannot be run here as specified.
+        """
+
+    @abstractmethod
+    def wait(self, task: Task, timeout_s: float | None = None) -> Ended | None:
+        """Return how the task ended, or None if it has not within `timeout_s` seconds."""
+
+    @abstractmethod
+    def logs(self, task: Task) -> str:
+        """Return the end of what the task has printed so far, at most 64 kB."""
+
+    @abstractmethod
+    def stop(self, task: Task) -> None:
+        """End the task with all its processes; return when none is left."""
+
+    @abstractmethod
+    def remove(self, task: Task) -> None:
+        """Stop the task if it runs, and forget it with its output."""
+
+    @abstractmethod
+    def seen_at(self, mount: Mount, *, in_image: bool = False) -> str:
+        """Return the path at which a task sees a mount, with its image or without."""

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runstart.errors import Alert
+from runstart.launchers import Isolation, LaunchSpec, Limits, Mount, SubprocessLauncher
+from runstart.launchers._tree import descendants
+
+LAUNCHER = SubprocessLauncher(Isolation("fault isolation only"))
+
+
+def python(text: str, *arguments: str, **fields: object) -> LaunchSpec:
+    return LaunchSpec((sys.executable, "-I", "-S", "-c", text, *arguments), "test", **fields)  # type: ignore[arg-type]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
+
+
+def test_task_gets_its_environment_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "hidden")
+    task = LAUNCHER.start(python("import os; print(sorted(os.environ.items()))", environment={"A": "1"}))
+    ended = LAUNCHER.wait(task)
+
+    assert ended is not None
+    assert (ended.reason, ended.exit_code) == ("exit", 0)
+    assert "('A', '1')" in LAUNCHER.logs(task)
+    assert "hidden" not in LAUNCHER.logs(task)
+    LAUNCHER.remove(task)
+
+
+def test_exit_code_and_signal_are_told() -> None:
+    for text, code in (("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 9)", -9)):
+        task = LAUNCHER.start(python(text))
+        ended = LAUNCHER.wait(task)
+        LAUNCHER.remove(task)
+
+        assert ended is not None
+        assert ended.exit_code == code
+
+
+def test_program_that_does_not_exist_is_trouble_not_an_exception() -> None:
+    task = LAUNCHER.start(LaunchSpec(("/no/such/program",), "test"))
+    ended = LAUNCHER.wait(task)
+    LAUNCHER.remove(task)
+
+    assert ended is not None
+    assert ended.exit_code is None
+    assert "/no/such/program" in ended.trouble
+
+
+def test_wait_gives_up_and_logs_are_there_while_the_task_runs() -> None:
+    task = LAUNCHER.start(python("import time; print('here', flush=True); time.sleep(100)"))
+    assert LAUNCHER.wait(task, 0.01) is None
+    wait_until(lambda: "here" in LAUNCHER.logs(task))
+
+    LAUNCHER.stop(task)
+    ended = LAUNCHER.wait(task)
+
+    assert ended is not None
+    assert ended.reason == "stopped"
+    assert "here" in LAUNCHER.logs(task)
+    LAUNCHER.remove(task)
+    assert descendants() == []
+
+
+def test_removed_task_is_gone_with_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    task = LAUNCHER.start(python("import time; time.sleep(100)"))
+    LAUNCHER.remove(task)
+    LAUNCHER.remove(task)
+
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(KeyError, match="test"):
+        LAUNCHER.wait(task)
+
+
+def test_output_of_what_a_task_left_behind_does_not_hold_it_up() -> None:
+    task = LAUNCHER.start(python("import os, time\nif os.fork() == 0: time.sleep(1000)"))
+    ended = LAUNCHER.wait(task)
+    LAUNCHER.remove(task)
+
+    assert ended is not None
+    assert ended.exit_code == 0
+    assert descendants() == []
+
+
+def test_mounts_of_a_confined_task_are_all_that_it_sees(tmp_path: Path) -> None:
+    launcher = SubprocessLauncher()
+    if launcher.isolation == "fault isolation only":
+        pytest.skip("this system confines nothing")
+    for name in ("in", "out", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    mounts = (Mount(tmp_path / "in", "/in"), Mount(tmp_path / "out", "/out", writable=True))
+    text = """
+import sys
+from pathlib import Path
+for folder in sys.argv[1:]:
+    for mode in "r", "w":
+        try:
+            open(folder + "/file", mode).close()
+            print(Path(folder).name, mode)
+        except OSError:
+            pass
+"""
+    folders = [launcher.seen_at(mount) for mount in mounts]
+    task = launcher.start(python(text, *folders, str(tmp_path / "other"), mounts=mounts, confined=True))
+    launcher.wait(task)
+    said = launcher.logs(task).splitlines()
+    launcher.remove(task)
+
+    assert said == ["in r", "out r", "out w"]
+
+
+def test_image_is_refused_unless_it_is_optional() -> None:
+    with pytest.raises(Alert, match="mantid:latest"):
+        LAUNCHER.start(python("", image="mantid:latest"))
+    task = LAUNCHER.start(python("print('without')", image="mantid:latest", image_optional=True))
+    LAUNCHER.wait(task)
+
+    assert LAUNCHER.logs(task) == "without\n"
+    LAUNCHER.remove(task)
+
+
+def test_network_alias_is_refused() -> None:
+    with pytest.raises(Alert, match="probe"):
+        LAUNCHER.start(python("", network_alias="probe"))
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from runstart.launchers import *
+launcher = SubprocessLauncher(Isolation(sys.argv[1]))
+scratch = Path(sys.argv[2])
+text = "import os, time; os.fork(); os.fork(); print('up', flush=True); time.sleep(" + sys.argv[3] + ")"
+spec = LaunchSpec((sys.executable, "-I", "-S", "-c", text), "test", scratch=scratch, confined=True)
+task = launcher.start(spec)
+while launcher.logs(task).count("up") < 4:
+    time.sleep(0.02)
+print("started", flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("level", ["namespaces", "landlock", "fault isolation only"])
+def test_task_is_removed_with_its_files_when_its_launcher_is_killed(level: str, tmp_path: Path) -> None:
+    from runstart.launchers.finding import is_available
+
+    if not is_available(Isolation(level)):  # type: ignore[arg-type]
+        pytest.skip(f"this system does not allow {level}")
+    scratch, temporary = tmp_path / "scratch", tmp_path / "temporary"
+    scratch.mkdir()
+    temporary.mkdir()
+    seconds = f"1{os.getpid()}{time.monotonic_ns() % 1000}"
+    command = [sys.executable, "-c", PARENT, level, str(scratch), seconds]
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"started\n"
+        assert len(running(seconds)) >= 4
+        parent.send_signal(signal.SIGKILL)
+
+    wait_until(lambda: running(seconds) == [] and not scratch.exists() and list(temporary.iterdir()) == [])
+
+
+@pytest.mark.faults
+def test_killed_warden_is_told_as_lost() -> None:
+    task = LAUNCHER.start(python("import time; print('up', flush=True); time.sleep(1000)"))
+    wait_until(lambda: "up" in LAUNCHER.logs(task))
+    warden, child = sorted(descendants())
+    os.kill(warden, signal.SIGKILL)
+    ended = LAUNCHER.wait(task)
+    LAUNCHER.remove(task)
+
+    assert ended is not None
+    assert ended.reason == "lost"
+    wait_until(lambda: not Path(f"/proc/{child}").exists())
+
+
+def test_processor_time_and_memory_are_measured() -> None:
+    text = "import time; kept = bytearray(80_000_000); time.sleep(0.5)"
+    task = LAUNCHER.start(python(text, limits=Limits(seconds=100)))
+    ended = LAUNCHER.wait(task)
+    LAUNCHER.remove(task)
+
+    assert ended is not None
+    assert ended.peak_memory_bytes > 80_000_000
+    assert ended.processor_s > 0
+
+
+def running(seconds: str) -> list[Path]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if f"time.sleep({seconds})".encode() in path.read_bytes():
+                found.append(path)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
