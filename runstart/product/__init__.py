@@ -1,9 +1,11 @@
 """What a live run leaves behind: pictures, a NeXus file, and the digest that proves two results equal."""
 
+from runstart.product.log_thumbnails import log_thumbnails
 from runstart.product.model import RunProduct, content_digest, digest_arrays
 from runstart.product.nexus import nexus_bytes
 from runstart.product.pictures import (
     bank_png,
+    logs_png,
     overview_png,
     pictures_png,
     pixel_tof_png,
@@ -20,6 +22,8 @@ __all__ = [
     "content_digest",
     "detector_thumbnail",
     "digest_arrays",
+    "log_thumbnails",
+    "logs_png",
     "nexus_bytes",
     "overview_png",
     "pictures_png",

@@ -28,6 +28,8 @@ MUTED = "#6b7280"
 GRID = "#e3e6ea"
 LINE = "#31688e"  # viridis at a third, so that curves and pictures belong together
 NOTE = "#c9d3dc"  # words on a dark picture
+SEVERITY_COLOURS = {1: "#fbe0a6", 2: "#f6bdb5", 3: "#dcc8ea", 4: "#d5d9de"}
+"""Backgrounds of a log by `runstart.events.Severity`: minor, major, invalid, disconnected."""
 SHADES = 64  # of viridis: more cannot be told apart, and cost bytes
 
 TIDY_STEPS = (1, 2, 2.5, 5, 10)
@@ -180,6 +182,7 @@ def _palette() -> Image.Image:
             (tuple(shades[0]), NOTE, 16),
         )
     ]
+    blends += [np.linspace(to_rgb(below), to_rgb(LINE), 6) for below in SEVERITY_COLOURS.values()]
     colours = np.rint(np.concatenate([shades, *blends]) * 255).astype(np.uint8)
     palette = Image.new("P", (1, 1))
     palette.putpalette(colours.tobytes())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from runstart.events import DetectorSpectrumMap
     from runstart.instruments import Instrument
+    from runstart.logs import LogSeries
     from runstart.views import Series, Views
 
 __all__ = ["RunProduct", "content_digest", "digest_arrays"]
@@ -54,6 +55,8 @@ class RunProduct:
         What made it: texts, or JSON objects and lists.
     detector_spectrum_map : DetectorSpectrumMap or None
         As announced.
+    logs : mapping of str to LogSeries
+        Time series of the sample environment by name; no part of the digest.
     """
 
     instrument: Instrument
@@ -67,6 +70,7 @@ class RunProduct:
     ledger: dict[str, int]
     provenance: dict[str, str]
     detector_spectrum_map: DetectorSpectrumMap | None = None
+    logs: Mapping[str, LogSeries] = field(default_factory=dict)
 
 
 def content_digest(views: Views, series: Series, ledger: Mapping[str, int]) -> str:

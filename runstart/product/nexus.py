@@ -9,12 +9,15 @@ is there only if the run has several periods; the first is 1.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
+from runstart.product._hdf5 import describe, make_group, write_dataset
+from runstart.product._nexus_logs import write_logs
 from runstart.product.model import content_digest
 
 if TYPE_CHECKING:
@@ -27,41 +30,45 @@ if TYPE_CHECKING:
 __all__ = ["iso_time", "nexus_bytes"]
 
 _NS_PER_S = 1_000_000_000
-_COMPRESSED_FROM = 4096  # bytes; smaller arrays only grow by a chunk's overhead
-_CHUNK_BYTES = 1 << 20
 
 
-def nexus_bytes(product: RunProduct) -> bytes:
+def nexus_bytes(product: RunProduct, write_more: Callable[[h5py.Group], None] | None = None) -> bytes:
     """Return a NeXus file with everything in the product.
 
     Parameters
     ----------
     product : RunProduct
         The run. Its name and provenance may be any text.
+    write_more : callable, optional
+        Writes into the entry what others have made of the run.
 
     Returns
     -------
     bytes
         An HDF5 file: `/entry` with `tof_spectrum` (the default plot), `counts_per_pixel`, `bank_<name>_counts`
         and `bank_<name>_pixel_tof` as the instrument's views say, `event_rate`, `proton_charge`,
-        `instrument/bank_<name>`, `ledger` and `provenance`.
+        `instrument/bank_<name>`, `logs` if there are any, `ledger` and `provenance`.
     """
     # An HDF5 file image is written in memory: the object store takes whole objects only.
     with h5py.File("run.nxs", "w", driver="core", backing_store=False) as file:
-        _describe(file, "NXroot", default="entry")
-        entry = _group(file, "entry", "NXentry", default="tof_spectrum")
+        describe(file, "NXroot", default="entry")
+        entry = make_group(file, "entry", "NXentry", default="tof_spectrum")
         _write_identity(entry, product)
         _write_tof(entry, product)
         _write_banks(entry, product)
         if "pixel" in product.instrument.views:
             _write_pixels(entry, product)
         _write_series(entry, product)
-        ledger = _group(entry, "ledger", "NXcollection")
+        ledger = make_group(entry, "ledger", "NXcollection")
         for column, number in sorted(product.ledger.items()):
-            _dataset(ledger, column, np.int64(number))
+            write_dataset(ledger, column, np.int64(number))
+        if product.logs:
+            write_logs(entry, product.logs, product.start_time_ns, iso_time(product.start_time_ns))
         _write_provenance(entry, product.provenance)
         if product.detector_spectrum_map is not None:
             _write_spectrum_map(entry, product.detector_spectrum_map)
+        if write_more is not None:
+            write_more(entry)
         file.flush()
         image: bytes = file.id.get_file_image()
         return image
@@ -79,22 +86,22 @@ def iso_time(time_ns: int) -> str:
 def _write_identity(entry: h5py.Group, product: RunProduct) -> None:
     """Write which run this is, and its totals."""
     instrument = product.instrument
-    _dataset(entry, "title", f"{instrument.name} {product.run_name}")
-    _dataset(entry, "run_name", product.run_name)
-    _dataset(entry, "entry_identifier", product.partition_key)
-    _dataset(entry, "start_time", iso_time(product.start_time_ns))
-    _dataset(entry, "start_time_ns", np.int64(product.start_time_ns), units="ns")
+    write_dataset(entry, "title", f"{instrument.name} {product.run_name}")
+    write_dataset(entry, "run_name", product.run_name)
+    write_dataset(entry, "entry_identifier", product.partition_key)
+    write_dataset(entry, "start_time", iso_time(product.start_time_ns))
+    write_dataset(entry, "start_time_ns", np.int64(product.start_time_ns), units="ns")
     if product.stop_time_ns is not None:
-        _dataset(entry, "end_time", iso_time(product.stop_time_ns))
-        _dataset(entry, "end_time_ns", np.int64(product.stop_time_ns), units="ns")
+        write_dataset(entry, "end_time", iso_time(product.stop_time_ns))
+        write_dataset(entry, "end_time_ns", np.int64(product.stop_time_ns), units="ns")
         duration_s = (product.stop_time_ns - product.start_time_ns) / _NS_PER_S
-        _dataset(entry, "duration", np.float64(duration_s), units="s")
-    _dataset(entry, "number_of_periods", np.int64(product.n_periods))
-    _dataset(entry, "total_counts", np.int64(product.views.tof.sum()), units="counts")
+        write_dataset(entry, "duration", np.float64(duration_s), units="s")
+    write_dataset(entry, "number_of_periods", np.int64(product.n_periods))
+    write_dataset(entry, "total_counts", np.int64(product.views.tof.sum()), units="counts")
     digest = content_digest(product.views, product.series, product.ledger)
-    _dataset(entry, "content_sha256", digest)
-    group = _group(entry, "instrument", "NXinstrument")
-    _dataset(group, "name", instrument.title or instrument.name, short_name=instrument.name)
+    write_dataset(entry, "content_sha256", digest)
+    group = make_group(entry, "instrument", "NXinstrument")
+    write_dataset(group, "name", instrument.title or instrument.name, short_name=instrument.name)
 
 
 def _write_tof(entry: h5py.Group, product: RunProduct) -> None:
@@ -113,11 +120,11 @@ def _write_banks(entry: h5py.Group, product: RunProduct) -> None:
         # The prefix keeps a bank called "name" or "total" apart from the file's own names.
         name = f"bank_{bank.name}"
         order.append(name)
-        detector = _group(entry["instrument"], name, "NXdetector")
-        _dataset(detector, "local_name", bank.name)
-        _dataset(detector, "detector_number", _detector_numbers(bank))
+        detector = make_group(entry["instrument"], name, "NXdetector")
+        write_dataset(detector, "local_name", bank.name)
+        write_dataset(detector, "detector_number", _detector_numbers(bank))
         image = product.views.bank_image(index)
-        _dataset(detector, "data", _without_single_period(image), units="counts", long_name="counts")
+        write_dataset(detector, "data", _without_single_period(image), units="counts", long_name="counts")
         names = ["row", "column"] if len(bank.shape) == 2 else ["detector_number"]
         if "image" in product.instrument.views:
             group = _plot(entry, f"{name}_counts", product, None, names, bank.name, interpretation="image")
@@ -147,9 +154,9 @@ def _write_pixels(entry: h5py.Group, product: RunProduct) -> None:
         "Counts per pixel",
         interpretation="spectrum",
     )
-    _dataset(group, "pixel", np.arange(product.instrument.pixel_count))
+    write_dataset(group, "pixel", np.arange(product.instrument.pixel_count))
     numbers = [_detector_numbers(bank).reshape(-1) for bank in product.instrument.banks]
-    _dataset(group, "detector_number", np.concatenate(numbers))
+    write_dataset(group, "detector_number", np.concatenate(numbers))
 
 
 def _write_series(entry: h5py.Group, product: RunProduct) -> None:
@@ -160,33 +167,33 @@ def _write_series(entry: h5py.Group, product: RunProduct) -> None:
         ("event_rate", "events_per_second", arrays["events_per_second"], "counts/s", "Event rate"),
         ("proton_charge", "charge", product.series.charge_per_second_uah, "uAh", "Proton charge per second"),
     ):
-        group = _group(entry, name, "NXdata", signal=signal, axes=["time"], title=title)
-        _dataset(group, signal, values, units=units, long_name=f"{title} ({units})")
+        group = make_group(entry, name, "NXdata", signal=signal, axes=["time"], title=title)
+        write_dataset(group, signal, values, units=units, long_name=f"{title} ({units})")
         seconds = np.arange(values.size, dtype=np.int64)
-        _dataset(group, "time", seconds, units="s", start=start, long_name="Time since start (s)")
+        write_dataset(group, "time", seconds, units="s", start=start, long_name="Time since start (s)")
     charge = entry["proton_charge"]
-    _dataset(charge, "total", np.float64(product.series.total_charge_uah), units="uAh")
-    _dataset(charge, "charge_quanta", arrays["charge_quanta_per_second"], units="2**-40 uAh")
+    write_dataset(charge, "total", np.float64(product.series.total_charge_uah), units="uAh")
+    write_dataset(charge, "charge_quanta", arrays["charge_quanta_per_second"], units="2**-40 uAh")
 
 
 def _write_provenance(entry: h5py.Group, provenance: dict[str, str]) -> None:
     """Write what made the product: texts as they are, JSON as notes."""
-    group = _group(entry, "provenance", "NXprocess")
+    group = make_group(entry, "provenance", "NXprocess")
     for name, text in sorted(provenance.items()):
         if _is_json(text):
-            note = _group(group, name, "NXnote")
-            _dataset(note, "type", "application/json")
-            _dataset(note, "data", text)
+            note = make_group(group, name, "NXnote")
+            write_dataset(note, "type", "application/json")
+            write_dataset(note, "data", text)
         else:
-            _dataset(group, name, text)
+            write_dataset(group, name, text)
 
 
 def _write_spectrum_map(entry: h5py.Group, spectrum_map: DetectorSpectrumMap) -> None:
     """Write which spectrum each detector belongs to, as announced."""
-    group = _group(entry, "detector_spectrum_map", "NXcollection")
-    _dataset(group, "spectrum", spectrum_map.spectrum)
-    _dataset(group, "detector_id", spectrum_map.detector_id)
-    _dataset(group, "n_spectra", np.int64(spectrum_map.n_spectra))
+    group = make_group(entry, "detector_spectrum_map", "NXcollection")
+    write_dataset(group, "spectrum", spectrum_map.spectrum)
+    write_dataset(group, "detector_id", spectrum_map.detector_id)
+    write_dataset(group, "n_spectra", np.int64(spectrum_map.n_spectra))
 
 
 def _plot(
@@ -200,12 +207,12 @@ def _plot(
 ) -> h5py.Group:
     """Create an NXdata of counts, `(n_periods, ...)`, with the period axis if there are several."""
     several = product.n_periods > 1
-    group = _group(entry, name, "NXdata", signal="counts", title=title, **attributes)
+    group = make_group(entry, name, "NXdata", signal="counts", title=title, **attributes)
     group.attrs["axes"] = ["period", *axes] if several else axes
     if several:
-        _dataset(group, "period", np.arange(1, product.n_periods + 1))
+        write_dataset(group, "period", np.arange(1, product.n_periods + 1))
     if table is not None:
-        _dataset(group, "counts", _without_single_period(table), units="counts", long_name="Counts")
+        write_dataset(group, "counts", _without_single_period(table), units="counts", long_name="Counts")
     return group
 
 
@@ -213,18 +220,18 @@ def _write_tof_axis(group: h5py.Group, product: RunProduct) -> None:
     """Write bin centres and edges."""
     edges_ns = product.instrument.tof.edges_ns()
     centres_us = (edges_ns[:-1] + edges_ns[1:]) / 2000
-    _dataset(group, "time_of_flight", centres_us, units="us", long_name="Time of flight (us)")
-    _dataset(group, "time_of_flight_edges", edges_ns / 1000, units="us")
-    _dataset(group, "time_of_flight_edges_ns", edges_ns, units="ns")
+    write_dataset(group, "time_of_flight", centres_us, units="us", long_name="Time of flight (us)")
+    write_dataset(group, "time_of_flight_edges", edges_ns / 1000, units="us")
+    write_dataset(group, "time_of_flight_edges_ns", edges_ns, units="ns")
 
 
 def _write_bank_axes(group: h5py.Group, bank: Bank) -> None:
     """Write row and column, or the detector numbers of a bank of one dimension."""
     if len(bank.shape) == 1:
-        _dataset(group, "detector_number", _detector_numbers(bank))
+        write_dataset(group, "detector_number", _detector_numbers(bank))
         return
     for name, length in zip(("row", "column"), bank.shape, strict=True):
-        _dataset(group, name, np.arange(length))
+        write_dataset(group, name, np.arange(length))
 
 
 def _detector_numbers(bank: Bank) -> npt.NDArray[np.int64]:
@@ -236,49 +243,6 @@ def _detector_numbers(bank: Bank) -> npt.NDArray[np.int64]:
 def _without_single_period(table: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the table without a period dimension of length 1."""
     return table[0] if table.shape[0] == 1 else table
-
-
-def _group(parent: h5py.Group, name: str, nx_class: str, **attributes: Any) -> h5py.Group:
-    """Create a group of a NeXus class."""
-    group = parent.create_group(name)
-    _describe(group, nx_class, **attributes)
-    return group
-
-
-def _describe(group: h5py.Group, nx_class: str, **attributes: Any) -> None:
-    """Set the class and other attributes of a group."""
-    for key, value in {"NX_class": nx_class, **attributes}.items():
-        group.attrs[key] = value
-
-
-def _dataset(group: h5py.Group, name: str, value: Any, **attributes: str) -> None:
-    """Create a dataset without times; text is made storable, large arrays are compressed."""
-    if isinstance(value, str):
-        # HDF5 ends a text at NUL, and UTF-8 has no lone surrogates.
-        value = value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
-        dataset = group.create_dataset(name, data=value, dtype=h5py.string_dtype(), track_times=False)
-    else:
-        array = np.asarray(value)
-        options: dict[str, Any] = {}
-        if array.nbytes >= _COMPRESSED_FROM:
-            options = {
-                "compression": "gzip",
-                "compression_opts": 1,
-                "shuffle": True,
-                "chunks": _chunks(array),
-            }
-        dataset = group.create_dataset(name, data=array, track_times=False, **options)
-    for key, text in attributes.items():
-        dataset.attrs[key] = text
-
-
-def _chunks(array: npt.NDArray[Any]) -> tuple[int, ...]:
-    """Return a chunk of whole trailing dimensions of about a megabyte."""
-    shape = list(array.shape)
-    for axis in range(array.ndim):
-        rest = int(np.prod(shape[axis + 1 :], dtype=np.int64)) * array.itemsize
-        shape[axis] = min(shape[axis], max(1, _CHUNK_BYTES // rest))
-    return tuple(shape)
 
 
 def _is_json(text: str) -> bool:

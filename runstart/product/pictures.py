@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from runstart.product._log_panels import MOST_LOGS, draw_logs, pick_logs
 from runstart.product._panels import (
     draw_banks,
     draw_pixel_tof,
@@ -24,7 +25,7 @@ from runstart.product._style import DPI, INK, MUTED, caption_of, printable, stat
 if TYPE_CHECKING:
     from runstart.product.model import RunProduct
 
-__all__ = ["bank_png", "overview_png", "pictures_png", "pixel_tof_png", "rate_png", "tof_png"]
+__all__ = ["bank_png", "logs_png", "overview_png", "pictures_png", "pixel_tof_png", "rate_png", "tof_png"]
 
 OVERVIEW_SIZE = (900, 560)
 """Width and height of the overview in pixels: what fits the asset's page without scaling."""
@@ -35,7 +36,10 @@ PANEL_SIZE = (900, 420)
 BANK_SIZE = (720, 640)
 """Width and height of a bank or pixel x TOF in pixels."""
 
-_drawing = threading.Lock()
+LOG_HEIGHT = 150
+"""Height of a log in the logs' picture in pixels; its width is half of the picture's."""
+
+drawing = threading.Lock()
 
 
 def overview_png(product: RunProduct) -> bytes:
@@ -51,7 +55,7 @@ def overview_png(product: RunProduct) -> bytes:
     bytes
         A PNG of `OVERVIEW_SIZE`.
     """
-    with _drawing:
+    with drawing:
         figure, top, bottom = _titled_figure(product, OVERVIEW_SIZE)
         left = figure.add_gridspec(1, 1, left=0.062, right=0.45, top=top, bottom=bottom)
         right = figure.add_gridspec(2, 1, left=0.605, right=0.985, top=top, bottom=bottom, hspace=0.46)
@@ -76,7 +80,7 @@ def bank_png(product: RunProduct, bank_index: int) -> bytes:
     bytes
         A PNG of `BANK_SIZE`.
     """
-    with _drawing:
+    with drawing:
         figure, top, bottom = _titled_figure(product, BANK_SIZE)
         grid = figure.add_gridspec(1, 1, left=0.09, right=0.87, top=top, bottom=bottom)
         draw_banks(figure, grid[0, 0], product, range(bank_index, bank_index + 1))
@@ -96,7 +100,7 @@ def tof_png(product: RunProduct) -> bytes:
     bytes
         A PNG of `PANEL_SIZE`.
     """
-    with _drawing:
+    with drawing:
         figure, top, bottom = _titled_figure(product, PANEL_SIZE)
         draw_tof(figure.add_axes((0.08, bottom, 0.895, top - bottom)), product)
         return to_png(figure)
@@ -115,7 +119,7 @@ def rate_png(product: RunProduct) -> bytes:
     bytes
         A PNG of `PANEL_SIZE`.
     """
-    with _drawing:
+    with drawing:
         figure, top, bottom = _titled_figure(product, PANEL_SIZE)
         draw_rate(figure.add_axes((0.08, bottom, 0.895, top - bottom)), product)
         return to_png(figure)
@@ -142,10 +146,48 @@ def pixel_tof_png(product: RunProduct) -> bytes:
     if product.views.pixel_tof is None:
         message = f"instrument {product.instrument.name} does not declare pixel_tof"
         raise ValueError(message)
-    with _drawing:
+    with drawing:
         figure, top, bottom = _titled_figure(product, BANK_SIZE)
         grid = figure.add_gridspec(1, 1, left=0.11, right=0.87, top=top, bottom=bottom)
         draw_pixel_tof(figure, grid[0, 0], product)
+        return to_png(figure)
+
+
+def logs_png(product: RunProduct) -> bytes:
+    """Return the picture of the logs: up to 8 of them, two in a row, with alarms and gaps.
+
+    Parameters
+    ----------
+    product : RunProduct
+        The run, with at least one log; those that change come before those that never do.
+
+    Returns
+    -------
+    bytes
+        A PNG as wide as `PANEL_SIZE`; its title line says how many more logs there are.
+
+    Raises
+    ------
+    ValueError
+        It has no logs.
+    """
+    shown = pick_logs(product.logs, MOST_LOGS)
+    if not shown:
+        message = f"run {product.run_name!r} has no logs"
+        raise ValueError(message)
+    rows = -(-len(shown) // 2)
+    with drawing:
+        size = (PANEL_SIZE[0], 150 + LOG_HEIGHT * rows)
+        figure, top, bottom = _titled_figure(product, size)
+        footer = bottom + 20 / size[1]
+        columns = min(len(shown), 2)
+        grid = figure.add_gridspec(
+            rows, columns, left=0.08, right=0.985, top=top, bottom=footer, hspace=0.85, wspace=0.22
+        )
+        draw_logs(figure, [grid[k // 2, k % 2] for k in range(len(shown))], shown, product)
+        more = len(product.logs) - len(shown)
+        if more:
+            figure.text(16 / size[0], 34 / size[1], f"{more} more in the file", size=8, color=MUTED, va="center")
         return to_png(figure)
 
 
@@ -161,7 +203,7 @@ def pictures_png(product: RunProduct) -> dict[str, bytes]:
     -------
     dict of str to bytes
         `overview.png`, `tof.png`, `rate.png`; `bank_<name>.png` for each bank if the instrument's views have
-        `image`, and `pixel_tof.png` if they have `pixel_tof`.
+        `image`, `pixel_tof.png` if they have `pixel_tof`, and `logs.png` if there are logs.
     """
     pictures = {
         "overview.png": overview_png(product),
@@ -173,6 +215,8 @@ def pictures_png(product: RunProduct) -> dict[str, bytes]:
             pictures[f"bank_{bank.name}.png"] = bank_png(product, index)
     if product.views.pixel_tof is not None:
         pictures["pixel_tof.png"] = pixel_tof_png(product)
+    if product.logs:
+        pictures["logs.png"] = logs_png(product)
     return pictures
 
 

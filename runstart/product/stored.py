@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
 from runstart.errors import Alert
+from runstart.product._nexus_logs import read_logs
 from runstart.product.model import digest_arrays
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from runstart.logs import LogSeries
 
 __all__ = ["StoredProduct", "read_product"]
 
@@ -33,6 +36,8 @@ class StoredProduct:
         Columns by name.
     written_digest : str
         The digest that the writer took of its counts.
+    logs : dict of str to LogSeries
+        Time series of the sample environment by name; no part of the digest.
     """
 
     run_name: str
@@ -40,6 +45,7 @@ class StoredProduct:
     arrays: dict[str, npt.NDArray[Any]]
     ledger: dict[str, int]
     written_digest: str
+    logs: dict[str, LogSeries] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -92,4 +98,5 @@ def _read_entry(entry: h5py.Group) -> StoredProduct:
         arrays=arrays,
         ledger={name: int(column[()]) for name, column in entry["ledger"].items()},
         written_digest=entry["content_sha256"].asstr()[()],
+        logs=read_logs(entry),
     )

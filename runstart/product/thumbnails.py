@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 
     from runstart.product.model import RunProduct
 
-__all__ = ["LONGEST_MARKDOWN", "detector_thumbnail", "thumbnails", "tof_thumbnail"]
+__all__ = [
+    "LONGEST_MARKDOWN",
+    "curve_thumbnail",
+    "detector_thumbnail",
+    "image_thumbnail",
+    "svg_markdown",
+    "thumbnails",
+    "tof_thumbnail",
+]
 
 LONGEST_MARKDOWN = 999
 """Characters of markdown that the pages show in place."""
@@ -32,6 +40,7 @@ _WIDTH, _HEIGHT = 480, 90
 _SIDES = (64, 56, 48, 42, 36, 30, 26, 22, 18, 14, 10)  # cells along the longer side, tried until it is short enough
 _SHADES = 16
 _MOST_BANKS = 2
+_TINY = 1e-300  # instead of dividing by 0
 
 
 def thumbnails(product: RunProduct) -> dict[str, str]:
@@ -44,14 +53,7 @@ def thumbnails(product: RunProduct) -> dict[str, str]:
 
 def tof_thumbnail(product: RunProduct) -> str:
     """Return markdown with the TOF spectrum as a curve, summed over periods."""
-    counts = _mean_blocks(product.views.tof.sum(axis=0), _STEPS)
-    if wants_log(counts):
-        counts = np.log1p(counts)
-    heights = np.rint(counts / max(counts.max(), 1e-9) * (_HEIGHT - 4)).astype(int)
-    step = _WIDTH // len(heights)
-    path = f"M0 {_HEIGHT}" + "".join(f"V{_HEIGHT - height}h{step}" for height in heights) + f"V{_HEIGHT}"
-    shape = f"<path d='{path}' fill='lightsteelblue' stroke='steelblue'/>"
-    return _markdown("TOF spectrum", _WIDTH, _HEIGHT, shape)
+    return curve_thumbnail("TOF spectrum", product.views.tof.sum(axis=0))
 
 
 def detector_thumbnail(product: RunProduct, bank_index: int) -> str:
@@ -65,7 +67,39 @@ def detector_thumbnail(product: RunProduct, bank_index: int) -> str:
         Position among the instrument's banks.
     """
     image = np.atleast_2d(product.views.bank_image(bank_index).sum(axis=0))
-    name = product.instrument.banks[bank_index].name
+    return image_thumbnail(product.instrument.banks[bank_index].name, image)
+
+
+def curve_thumbnail(title: str, values: npt.NDArray[Any]) -> str:
+    """Return markdown with a curve; on a logarithmic scale if a linear one would hide most of it.
+
+    Parameters
+    ----------
+    title : str
+        Any text.
+    values : number[n]
+        Not negative, finite; n > 0.
+    """
+    levels = _mean_blocks(values, _STEPS)
+    if wants_log(levels):
+        levels = np.log1p(levels / _smallest(levels))
+    heights = np.rint(levels / max(levels.max(), _TINY) * (_HEIGHT - 4)).astype(int)
+    step = _WIDTH // len(heights)
+    path = f"M0 {_HEIGHT}" + "".join(f"V{_HEIGHT - height}h{step}" for height in heights) + f"V{_HEIGHT}"
+    shape = f"<path d='{path}' fill='lightsteelblue' stroke='steelblue'/>"
+    return svg_markdown(title, _WIDTH, _HEIGHT, shape)
+
+
+def image_thumbnail(title: str, image: npt.NDArray[Any]) -> str:
+    """Return markdown with a table as a picture, as large as fits.
+
+    Parameters
+    ----------
+    title : str
+        Any text.
+    image : number[rows, columns]
+        Not negative, finite; not empty.
+    """
     for side in _SIDES:
         block = max(1, -(-max(image.shape) // side))
         small = _mean_blocks(_mean_blocks(image, -(-image.shape[0] // block)).T, -(-image.shape[1] // block)).T
@@ -73,13 +107,14 @@ def detector_thumbnail(product: RunProduct, bank_index: int) -> str:
         height, width = (n * scale for n in small.shape)
         uri = "data:image/png;base64," + base64.b64encode(_png(small)).decode()
         shape = f"<image href='{uri}' width='{width}' height='{height}' style='image-rendering:pixelated'/>"
-        markdown = _markdown(name, width, height, shape)
+        markdown = svg_markdown(title, width, height, shape)
         if len(markdown) <= LONGEST_MARKDOWN:
             break
     return markdown
 
 
-def _markdown(title: str, width: int, height: int, shape: str) -> str:
+def svg_markdown(title: str, width: int, height: int, shape: str) -> str:
+    """Return markdown with an SVG of a size in pixels; of the title only harmless letters are kept."""
     svg = f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}'>{shape}</svg>"
     letters = "".join(c for c in title if c.isalnum() or c in " -_")[:30]
     uri = "data:image/svg+xml," + quote(svg, safe="/:;,=+'")
@@ -94,9 +129,14 @@ def _mean_blocks(counts: npt.NDArray[Any], most: int) -> npt.NDArray[np.float64]
     return np.asarray(np.add.reduceat(counts, edges, axis=0, dtype=np.float64) / lengths)
 
 
+def _smallest(values: npt.NDArray[np.float64]) -> float:
+    """Return what a logarithmic scale begins with: 1 for counts, less where most values are less."""
+    return min(1.0, float(np.median(values[values > 0])))
+
+
 def _png(counts: npt.NDArray[np.float64]) -> bytes:
-    levels = np.log1p(counts) if wants_log(counts) else counts
-    shades = np.rint(levels / max(levels.max(), 1e-9) * (_SHADES - 1)).astype(np.uint8)
+    levels = np.log1p(counts / _smallest(counts)) if wants_log(counts) else counts
+    shades = np.rint(levels / max(levels.max(), _TINY) * (_SHADES - 1)).astype(np.uint8)
     palette = (colour_map()(np.linspace(0, 1, _SHADES))[:, :3] * 255).astype(np.uint8)
     picture = Image.new("P", (shades.shape[1], shades.shape[0]))
     picture.putdata(shades.ravel().tolist())

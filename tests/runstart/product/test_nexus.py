@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Callable
 
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from silx.io.nxdata import get_default, is_valid_nxdata
 
 from runstart.errors import Alert
 from runstart.events import DetectorSpectrumMap
+from runstart.logs import LogSeries
 from runstart.product import RunProduct, content_digest, digest_arrays, nexus_bytes, read_product
+from runstart.product._nexus_logs import safe_names
 from runstart.product.nexus import iso_time
 from runstart.views import Views
 
@@ -170,3 +175,42 @@ def test_the_digest_sees_name_shape_value_and_ledger() -> None:
 def test_the_digest_takes_only_integers() -> None:
     with pytest.raises(TypeError, match="only integers"):
         digest_arrays({"a": np.zeros(2)}, {})
+
+
+def log_of(name: str, n: int = 3, texts: bool = False) -> LogSeries:
+    time_ns = 1_700_000_000_123_456_789 + np.arange(n, dtype=np.int64) * 1_500_000_001 - 7
+    values = (
+        tuple(f"état {k}" for k in range(n)) if texts else np.where(np.arange(n) == 1, np.nan, np.arange(n) / 3)
+    )
+    severity = np.where(np.arange(n) == 1, 4, 0).astype(np.int8)
+    status = tuple("no answer" if k == 1 else "" for k in range(n))
+    return LogSeries(name, time_ns, values, severity, "" if texts else "K", "SIM:T", status, thinned=n)
+
+
+def test_logs_are_read_back_and_do_not_change_the_digest(make_product: Maker) -> None:
+    names = ["temperature", "SE:T-1", "SE T 1", "se_t_1", "", "9", "x" * 200, "日本", "name", "a/b", ".."]
+    logs = {name: log_of(name, n=1 + k, texts=k % 2 == 1) for k, name in enumerate(names)}
+    stored = read_product(nexus_bytes(make_product(logs=logs)))
+    assert stored.logs == logs
+    assert stored.digest == stored.written_digest == read_product(nexus_bytes(make_product())).digest
+    assert read_product(nexus_bytes(make_product())).logs == {}
+
+
+def test_a_log_is_an_nxlog_with_units_and_seconds_since_the_start(make_product: Maker) -> None:
+    with opened(make_product(logs={"SE:T/1": log_of("SE:T/1")})) as file:
+        log = file["entry/logs/SE_T_1"]
+        assert log.attrs["NX_class"] == "NXlog"
+        assert log["value"].attrs["units"] == "K"
+        assert log["time"][1] == pytest.approx(1.500000001 - 7e-9, abs=1e-9)
+        assert log["time"].attrs["start"] == file["entry/start_time"].asstr()[()]
+        assert log["alarm_severity"][()].tolist() == [0, 4, 0]
+        assert log["source"].asstr()[()] == "SIM:T"
+        assert log["name"].asstr()[()] == "SE:T/1"
+
+
+@given(st.sets(st.text(max_size=80), max_size=30))
+def test_names_of_logs_in_the_file_are_safe_and_different(names: set[str]) -> None:
+    safe = safe_names(names)
+    assert safe.keys() == names
+    assert len({name.lower() for name in safe.values()}) == len(names)
+    assert all(re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) for name in safe.values())
