@@ -47,7 +47,8 @@ def rows_of(name: str) -> list[dict[str, Any]]:
         pytest.param("histogram", marks=needs_scipp),
         pytest.param("message", marks=needs_scipp),
         pytest.param("kafka_to_histogram", marks=pytest.mark.broker),
-        pytest.param("run_start", marks=pytest.mark.broker),
+        pytest.param("run_start", marks=[pytest.mark.broker, pytest.mark.real]),
+        "script_interference",
     ],
 )
 def test_prints_one_json_object_a_line(name: str) -> None:

@@ -1,0 +1,1 @@
+"""Worked examples of reduction scripts: read them, copy one, change it. They are executed, never imported."""
