@@ -8,10 +8,10 @@ import dagster as dg
 
 from ops import reduce_live
 from ops.metadata import describe_result
-from resources import KafkaResource, ObjectStoreResource
+from resources import EpicsResource, KafkaResource, LauncherResource, ObjectStoreResource
 
 if TYPE_CHECKING:
-    from runstart.instruments import Instrument
+    from runstart.instruments import Access, Instrument
     from runstart.live import Result
     from runstart.storage import ObjectStore
 
@@ -44,9 +44,9 @@ def live_reduction_job_name(instrument_name: str) -> str:
     return f"live_reduction_{instrument_name}"
 
 
-def define_live_runs(instrument: "Instrument") -> LiveRuns:
-    """Return asset, checks and job of one instrument."""
-    asset = _define_asset(instrument)
+def define_live_runs(instrument: "Instrument", access: "Access") -> LiveRuns:
+    """Return asset, checks and job of one instrument; `access` says how its Kafka cluster is entered."""
+    asset = _define_asset(instrument, access)
     job = dg.define_asset_job(
         live_reduction_job_name(instrument.name),
         selection=dg.AssetSelection.assets(asset),
@@ -57,10 +57,13 @@ def define_live_runs(instrument: "Instrument") -> LiveRuns:
             "offsets when launched by hand or as a backfill."
         ),
     )
-    return LiveRuns(asset, (_define_ledger_check(instrument), _define_completeness_check(instrument)), job)
+    checks = [_define_ledger_check(instrument), _define_completeness_check(instrument)]
+    if instrument.script is not None:
+        checks.append(_define_script_check(instrument))
+    return LiveRuns(asset, tuple(checks), job)
 
 
-def _define_asset(instrument: "Instrument") -> dg.AssetsDefinition:
+def _define_asset(instrument: "Instrument", access: "Access") -> dg.AssetsDefinition:
     @dg.asset(
         key=live_run_key(instrument.name),
         partitions_def=live_run_partitions(instrument.name),
@@ -82,10 +85,15 @@ def _define_asset(instrument: "Instrument") -> dg.AssetsDefinition:
         },
     )
     def live_run(
-        context: dg.AssetExecutionContext, kafka: KafkaResource, object_store: ObjectStoreResource
+        context: dg.AssetExecutionContext,
+        kafka: KafkaResource,
+        object_store: ObjectStoreResource,
+        launcher: LauncherResource,
+        epics: EpicsResource,
     ) -> dg.MaterializeResult[None]:
         store = object_store.open()
-        result = reduce_live(context, instrument, kafka, store)
+        epics.apply()
+        result = reduce_live(context, instrument, kafka, store, launcher.open(), access)
         pictures = {
             name: store.get(f"{result.folder}/{name}").data for name in result.files if name.endswith(".png")
         }
@@ -144,6 +152,29 @@ def _define_completeness_check(instrument: "Instrument") -> dg.AssetChecksDefini
         )
 
     return complete
+
+
+def _define_script_check(instrument: "Instrument") -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=live_run_key(instrument.name),
+        name="script_succeeded",
+        description="The reduction script was fetched, and executed on the finished run without an error.",
+    )
+    def script_succeeded(
+        context: dg.AssetCheckExecutionContext, object_store: ObjectStoreResource
+    ) -> dg.AssetCheckResult:
+        found = [
+            f"{partition_key}: {result.script_error}"
+            for partition_key, result in _results(context, instrument, object_store.open())
+            if result.script_error
+        ]
+        return dg.AssetCheckResult(
+            passed=not found,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="\n".join(found) or "Executed without an error.",
+        )
+
+    return script_succeeded
 
 
 def _results(

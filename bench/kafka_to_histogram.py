@@ -32,6 +32,7 @@ from bench._measure import Row, Scale
 from bench._numpy_peer import NumpyHistograms
 from resources import KafkaResource, ObjectStoreResource
 from runstart.facility import ApacheKafka, Broker
+from runstart.instruments import PLAINTEXT
 from runstart.live import load_result, read_head, save_record
 from runstart.storage import open_store
 from runstart.views import warm_up
@@ -141,7 +142,7 @@ def _reduce(broker: Broker, load: Load, reader: str) -> _Reduced:
         store = open_store(store_url)
         save_record(store, record)
         instance.add_dynamic_partitions(str(live_run_partitions(name).name), [record.partition_key])
-        runs = define_live_runs(load.instrument)
+        runs = define_live_runs(load.instrument, PLAINTEXT)
         job = dg.Definitions(
             assets=[runs.asset],
             asset_checks=runs.checks,

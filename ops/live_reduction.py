@@ -8,7 +8,8 @@ import dagster as dg
 
 if TYPE_CHECKING:
     from resources import KafkaResource
-    from runstart.instruments import Instrument
+    from runstart.instruments import Access, Instrument
+    from runstart.launchers import Launcher
     from runstart.live import Result
     from runstart.storage import ObjectStore
 
@@ -17,9 +18,17 @@ FIRST_RETRY_SECONDS = 5.0
 
 
 def reduce_live(
-    context: dg.AssetExecutionContext, instrument: Instrument, kafka: KafkaResource, store: ObjectStore
+    context: dg.AssetExecutionContext,
+    instrument: Instrument,
+    kafka: KafkaResource,
+    store: ObjectStore,
+    launcher: Launcher,
+    access: Access,
 ) -> Result:
     """Return the result of the run that the step's partition names.
+
+    `access` says how the instrument's Kafka cluster is entered; it is no part of the resource, so that run
+    configurations show servers and protocol only.
 
     Raises
     ------
@@ -36,9 +45,9 @@ def reduce_live(
     launch = Launch(run_id=run.run_id, root_run_id=run.root_run_id or run.run_id)
     try:
         record = load_record(store, instrument.name, context.partition_key)
-        sources = Sources(kafka.bootstrap_servers_of(instrument), instrument, record)
+        sources = Sources(kafka.bootstrap_servers_of(instrument), instrument, record, access)
         with DagsterReporter(context, store, sources) as reporter:
-            return reduce_run(store, sources, launch, reporter)
+            return reduce_run(store, sources, launch, reporter, launcher)
     except (Alert, LeaseLost) as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     except Transient as error:

@@ -59,6 +59,17 @@ def show_ledger(ledger: dict[str, int]) -> dg.TableMetadataValue:
     )
 
 
+def show_script(sha256: str, error: str, isolation: str) -> dg.TableMetadataValue:
+    """Return which reduction script was executed, and how that went."""
+    facts = {"script": sha256[:12] or "none", "outcome": error or "done", "isolation": isolation or "not executed"}
+    return dg.MetadataValue.table([dg.TableRecord(facts)])
+
+
+def show_text(text: str) -> dg.MarkdownMetadataValue:
+    """Return a text from outside as a block that nothing in it can end."""
+    return dg.MetadataValue.md("\n".join(f"    {line}" for line in text.rstrip().splitlines()))
+
+
 def describe_status(status: Status, pictures: Pictures | None) -> dict[str, Any]:
     """Return the metadata of an observation of a run that is live."""
     shown: dict[str, Any] = {}
@@ -71,6 +82,7 @@ def describe_status(status: Status, pictures: Pictures | None) -> dict[str, Any]
         "proton_charge_uah": round(status.proton_charge_uah, 9),
         "phase": status.phase,
         "ledger": show_ledger(status.ledger),
+        **_describe_companions(status),
     }
 
 
@@ -82,6 +94,14 @@ def describe_result(result: Result, pictures: dict[str, bytes]) -> dict[str, Any
     metadata: dict[str, Any] = shown | {
         name.removesuffix(".png"): show_png(png, name) for name, png in pictures.items()
     }
+    if result.script_sha256 or result.script_error:
+        metadata["script"] = show_script(result.script_sha256, result.script_error, result.isolation)
+    if result.script_output:
+        metadata["script_output"] = show_text(result.script_output)
+    if result.log_samples:
+        metadata["logs"] = dg.MetadataValue.table(
+            [dg.TableRecord({"log": name, "samples": f"{n:,}"}) for name, n in result.log_samples.items()]
+        )
     return metadata | {
         "events_in_views": ledger["events_counted"] + ledger["events_without_pixel"],
         "proton_charge_uah": round(result.proton_charge_uah, 9),
@@ -96,6 +116,26 @@ def describe_result(result: Result, pictures: dict[str, bytes]) -> dict[str, Any
         "folder": result.folder,
         "code_version": result.code_version,
     }
+
+
+def _describe_companions(status: Status) -> dict[str, Any]:
+    """Return what the script, the collectors and their troubles add to an observation."""
+    metadata: dict[str, Any] = {}
+    if status.script is not None and status.script["executed_at"] is not None:
+        script = status.script
+        metadata["script"] = show_script(script["sha256"] or "", script["error"] or "", script["isolation"])
+    if status.collectors:
+        rows = [
+            dg.TableRecord({"collector": name, "samples": f"{c['samples']:,}", "trouble": c["trouble"] or ""})
+            for name, c in status.collectors.items()
+        ]
+        metadata["collectors"] = dg.MetadataValue.table(rows)
+    if status.troubles:
+        rows = [
+            dg.TableRecord({key: trouble[key] for key in ("kind", "name", "text")}) for trouble in status.troubles
+        ]
+        metadata["troubles"] = dg.MetadataValue.table(rows)
+    return metadata
 
 
 def _in_place(thumbnails: dict[str, str]) -> dict[str, Any]:

@@ -8,10 +8,13 @@ observations carry figures alone. Pictures are drawn in a thread of their own; c
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
+from collections.abc import Mapping
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -21,8 +24,14 @@ from runstart.live import Sources, Status
 from runstart.live.accumulation import Accumulation
 from runstart.live.publish import make_live_product
 from runstart.live.record import run_prefix
-from runstart.product import RunProduct, overview_png, thumbnails
+from runstart.metrics import live_status_key
+from runstart.product import RunProduct, log_thumbnails, overview_png, thumbnails
 from runstart.storage import ObjectStore
+
+if TYPE_CHECKING:
+    from runstart.live.script_run import ShownOutcome
+    from runstart.logs import LogSeries
+    from runstart.scripts import ScriptOutcome
 
 FIRST_INTERVAL = 10.0  # seconds between observations
 LARGEST_INTERVAL = 60.0
@@ -59,6 +68,9 @@ class DagsterReporter:
         self._drawing: threading.Thread | None = None
         self._drawn: tuple[Status, Pictures] | None = None
         self._trouble: str | None = None
+        self._script = _ScriptLines()
+        self._shown: ShownOutcome | None = None
+        self._live_key = live_status_key(sources.record.instrument, sources.record.partition_key)
 
     def __enter__(self) -> DagsterReporter:
         """Return itself."""
@@ -67,15 +79,17 @@ class DagsterReporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait for the picture being drawn."""
+        """Wait for the picture being drawn, and list the run as live no more."""
         if self._drawing is not None:
             self._drawing.join()
+        with contextlib.suppress(Transient):  # pruning removes what stays behind
+            self._store.delete(self._live_key)
 
     def remark(self, text: str) -> None:
         """Write a line to the run's log."""
         self._context.log.info(text)
 
-    def status(self, status: Status, accumulation: Accumulation) -> None:
+    def status(self, status: Status, accumulation: Accumulation, logs: Mapping[str, LogSeries]) -> None:
         """Draw and store a picture beside the counting; observe and log when it is time."""
         now = time.monotonic()
         self._observe(now)
@@ -91,15 +105,31 @@ class DagsterReporter:
             self._context.log.warning(self._trouble)
             self._trouble = None
         if self._drawing is None or not self._drawing.is_alive():
-            product = make_live_product(self._sources.record, accumulation, status.ledger)
+            product = make_live_product(self._sources.record, accumulation, status.ledger, logs)
             self._drawing = threading.Thread(target=self._draw, args=(status, product), name="display", daemon=True)
             self._drawing.start()
 
+    def script(self, shown: ShownOutcome) -> None:
+        """Log what the reduction script printed and what went wrong; its pictures go with the next display."""
+        self._shown = shown
+        for line in self._script.new_lines(shown.outcome, time.monotonic()):
+            if self._spent + len(line) <= EVENT_LOG_BUDGET:
+                self._spent += len(line)
+                (self._context.log.warning if shown.outcome.error else self._context.log.info)(line)
+
     def _draw(self, status: Status, product: RunProduct) -> None:
+        shown = self._shown
+        script_pictures = {} if shown is None else shown.pictures
+        script_thumbnails = {} if shown is None else shown.thumbnails
         try:
-            pictures = Pictures(thumbnails(product), overview_png(product))
+            small = script_thumbnails | thumbnails(product) | log_thumbnails(product)
+            pictures = Pictures(small, overview_png(product))
             self._store.put(f"{self._folder}/display/overview.png", pictures.overview)
-            self._store.put(f"{self._folder}/display/status.json", json.dumps(status.as_dict()).encode())
+            for name, png in script_pictures.items():
+                self._store.put(f"{self._folder}/display/{name}", png)
+            text = json.dumps(self._identity() | status.as_dict()).encode()
+            self._store.put(f"{self._folder}/display/status.json", text)
+            self._store.put(self._live_key, text)
         except Transient as error:
             self._trouble = f"The live picture could not be stored: {error}"
             return
@@ -107,6 +137,17 @@ class DagsterReporter:
             self._trouble = f"The live picture could not be drawn: {error!r}"
             return
         self._drawn = (status, pictures)
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what tells a live status from others."""
+        record = self._sources.record
+        return {
+            "instrument": record.instrument,
+            "partition_key": record.partition_key,
+            "run_name": record.start.run_name,
+            "dagster_run_id": self._context.run.run_id,
+            "written_at": time.time(),
+        }
 
     def _observe(self, now: float) -> None:
         if self._drawn is None or now < self._next_observation:
@@ -127,6 +168,28 @@ class DagsterReporter:
                 metadata=describe_status(status, pictures),
             )
         )
+
+
+class _ScriptLines:
+    """Thins out what a script says: the same words, or words too often, are not told again."""
+
+    def __init__(self) -> None:
+        self._told = ""
+        self._interval = FIRST_INTERVAL
+        self._next = 0.0
+
+    def new_lines(self, outcome: ScriptOutcome, now: float) -> list[str]:
+        """Return what is to be logged of an execution."""
+        said = [f"The reduction script printed:\n{outcome.output.rstrip()}"] if outcome.output.strip() else []
+        if outcome.error:
+            said.append(f"The reduction script failed: {outcome.error}")
+        text = "\n".join(said)
+        if text == self._told or now < self._next:
+            return []
+        self._told = text
+        self._next = now + self._interval
+        self._interval = _longer(self._interval)
+        return said
 
 
 def _longer(interval: float) -> float:

@@ -1,6 +1,8 @@
 """The outside world as Dagster resources."""
 
+from resources.epics import EpicsResource
 from resources.kafka import KafkaResource
+from resources.launcher import LauncherResource
 from resources.object_store import ObjectStoreResource
 
-__all__ = ["KafkaResource", "ObjectStoreResource"]
+__all__ = ["EpicsResource", "KafkaResource", "LauncherResource", "ObjectStoreResource"]

@@ -32,6 +32,8 @@ from runstart.live import (
     reduce_run,
 )
 from runstart.live.accumulation import Accumulation
+from runstart.live.script_run import ShownOutcome
+from runstart.logs import LogSeries
 from runstart.product import StoredProduct, read_product
 from runstart.storage import ObjectStore, StoredObject
 
@@ -122,12 +124,16 @@ class Notebook:
     def __init__(self, on_status: Callable[[Status, Accumulation], None] | None = None) -> None:
         self.remarks: list[str] = []
         self.statuses: list[Status] = []
+        self.shown: list[ShownOutcome] = []
         self._on_status = on_status
 
     def remark(self, text: str) -> None:
         self.remarks.append(text)
 
-    def status(self, status: Status, accumulation: Accumulation) -> None:
+    def script(self, shown: ShownOutcome) -> None:
+        self.shown.append(shown)
+
+    def status(self, status: Status, accumulation: Accumulation, logs: Mapping[str, LogSeries]) -> None:
         self.statuses.append(status)
         if self._on_status is not None:
             self._on_status(status, accumulation)

@@ -17,6 +17,7 @@ from runstart.errors import Alert
 from runstart.events import EventMessage, ForeignMessage, MalformedMessage, decode
 from runstart.instruments import Instrument
 from runstart.kafka import RawMessage
+from runstart.live.kept_events import EventWindow, KeptEvents
 from runstart.live.ledger import Ledger
 from runstart.live.membership import find_members
 from runstart.live.memory import MessageMemory, Verdict
@@ -24,6 +25,7 @@ from runstart.views import CHARGE_QUANTUM_UAH, Series, Views
 
 Arrays = dict[str, NDArray[Any]]
 
+_UNREAD_EVENT_SCHEMAS = ("ev43",)  # superseded by ev44
 _LARGEST_CHARGE = 2**53 - 1  # quanta of one pulse, 8192 uAh: up to here a float holds them exactly
 
 
@@ -68,6 +70,12 @@ class Accumulation:
         self.newest_member_ns: int | None = None
         self.newest_kafka_ms: int | None = None
         self._ledger = Ledger()
+        self._window = _event_window(instrument, complete=True)
+
+    @property
+    def kept_events(self) -> KeptEvents | None:
+        """The newest events of the run, if the instrument keeps them for its script; a copy."""
+        return None if self._window is None else self._window.events()
 
     def begin(self, first_offsets: Mapping[int, int]) -> None:
         """Begin, or go on with more partitions, at these offsets; partitions already begun stay as they are."""
@@ -110,8 +118,11 @@ class Accumulation:
         ledger.messages_read += 1
         try:
             decoded = decode(message.payload)
-        except ForeignMessage:
-            ledger.messages_foreign += 1
+        except ForeignMessage as error:
+            if error.schema in _UNREAD_EVENT_SCHEMAS:
+                ledger.messages_malformed += 1  # events are lost, so the run must not pass as complete
+            else:
+                ledger.messages_foreign += 1
         except MalformedMessage:
             ledger.messages_malformed += 1
         else:
@@ -158,6 +169,8 @@ class Accumulation:
             self.series.add_events((newest - self.start_time_ns) // 1_000_000_000, int(members.pulse_events[0]))
         else:
             self.series.add_pulses(members.pulse_time_ns, members.pulse_events)
+        if self._window is not None:
+            self._window.add(message, members)
         for begin, end in members.stretches:
             detector_id = None if message.detector_id is None else message.detector_id[begin:end]
             tally = self.views.add(message.time_of_flight_ns[begin:end], detector_id, period)
@@ -218,7 +231,14 @@ class Accumulation:
         self.newest_member_ns = plain["newest_member_ns"]
         self.newest_kafka_ms = plain["newest_kafka_ms"]
         self._ledger = Ledger.from_dict(plain["ledger"])
+        self._window = _event_window(instrument, complete=False)
         return self
+
+
+def _event_window(instrument: Instrument, *, complete: bool) -> EventWindow | None:
+    if instrument.script is None or instrument.script.keep_events == 0:
+        return None
+    return EventWindow(instrument.script.keep_events, complete=complete)
 
 
 def _declaration(instrument: Instrument) -> str:

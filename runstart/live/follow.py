@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from runstart.errors import Transient
-from runstart.instruments import Instrument
+from runstart.instruments import PLAINTEXT, Access, Instrument
 from runstart.kafka import Batch, EventLog, RunInfoLog
 from runstart.live.accumulation import Accumulation
 from runstart.live.beginning import begin, find_beginning
 from runstart.live.closing import ClosingWatch, Stop
+from runstart.live.companions import Companions
 from runstart.live.head import Frozen, Lease
 from runstart.live.hold import Hold
 from runstart.live.membership import FOREVER_NS
@@ -47,6 +48,7 @@ class Sources:
     bootstrap_servers: str
     instrument: Instrument
     record: RunRecord
+    access: Access = PLAINTEXT
 
 
 class Follower:
@@ -64,6 +66,8 @@ class Follower:
         Writes snapshots beside the counting.
     reporter : Reporter
         Told of progress.
+    companions : Companions
+        What goes on beside the counting; looked after at each status.
     give_up_seconds : float
         A run that has had no message and no stop for so long is closed as it is.
     """
@@ -75,16 +79,18 @@ class Follower:
         lease: Lease,
         snapshots: SnapshotWriter,
         reporter: Reporter,
+        companions: Companions,
         *,
         give_up_seconds: float = GIVE_UP_SECONDS,
     ) -> None:
         self._instrument = sources.instrument
         self._record = sources.record
-        self._bootstrap = sources.bootstrap_servers
+        self._bootstrap, self._access = sources.bootstrap_servers, sources.access
         self._store = store
         self._lease = lease
         self._snapshots = snapshots
         self._reporter = reporter
+        self._companions = companions
         self._give_up = give_up_seconds
         self._watch = ClosingWatch(sources.record)
         self._frozen: Frozen | None = lease.head.frozen
@@ -112,7 +118,7 @@ class Follower:
         Transient
             If the broker or the store stays away for long.
         """
-        with EventLog(self._bootstrap, self._instrument.topics.events) as self._log:
+        with EventLog(self._bootstrap, self._instrument.topics.events, self._access) as self._log:
             try:
                 self._begin()
                 while not self._finished():
@@ -179,7 +185,7 @@ class Follower:
         return int(self._instrument.seek_margin * 1000)
 
     def _open_run_info(self) -> RunInfoLog:
-        log = RunInfoLog(self._bootstrap, [self._record.topic])
+        log = RunInfoLog(self._bootstrap, [self._record.topic], self._access)
         try:
             log.seek_time(min(self._record.start.start_time_ms, self._record.timestamp_ms) - self._margin_ms)
         except BaseException:
@@ -325,6 +331,7 @@ class Follower:
         )
         self._lease.commit(frozen=frozen)
         self._frozen = frozen
+        self._companions.close()
 
     def _end_offset(self, partition: int, stop: Stop) -> int:
         """Return the present end of a partition, or for a run of the past, where its late data would have ended."""
@@ -365,7 +372,9 @@ class Follower:
             self._snapshots.failure = None
         if now >= self._next_display:
             self._next_display = now + self._instrument.display_interval
-            self._reporter.status(self._status(now), self.accumulation)
+            status = self._status(now)
+            self._companions.look(self.accumulation, status.ledger)
+            self._reporter.status(status, self.accumulation, self._companions.log_series())
 
     def _status(self, now: float) -> Status:
         accumulation = self.accumulation
@@ -373,7 +382,11 @@ class Follower:
         self._shown = (now, accumulation.events_in_views)
         elapsed = max(now - since, 1e-3)
         waiting = now - self._last_message < self._instrument.hold_back + 1.0
-        newest = accumulation.newest_kafka_ms
+        beside = self._companions.status()
+        troubles = beside["troubles"]
+        if self._log.trouble is not None:
+            troubles = [*troubles, {"kind": "kafka", "name": self._instrument.topics.events, "text": self._log.trouble}]
+        newest, written_at = accumulation.newest_kafka_ms, self._snapshots.written_at
         lag = max(0.0, time.time() - newest / 1000) if waiting and newest is not None else 0.0
         return Status(
             phase="finishing" if self._frozen else "closing" if self._stop else "counting",
@@ -384,6 +397,9 @@ class Follower:
             ledger=accumulation.ledger(self._stop_time_ns).as_dict(),
             next_offsets=dict(accumulation.next_offsets),
             snapshots=self._snapshots.written,
+            snapshot_age_seconds=None if written_at is None else max(0.0, time.time() - written_at),
+            snapshot_bytes=self._snapshots.size,
+            **beside | {"troubles": troubles},
         )
 
     def _patiently(self, ask: Callable[[], _T]) -> _T:

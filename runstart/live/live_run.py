@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runstart.errors import Transient
 from runstart.kafka import EventLog
+from runstart.launchers import Launcher, SubprocessLauncher
+from runstart.live.companions import Companions
+from runstart.live.finished import note_finished
 from runstart.live.follow import GIVE_UP_SECONDS, Follower, Sources
 from runstart.live.head import LEASE_SECONDS, Lease, acquire_lease
 from runstart.live.late import count_late_events
 from runstart.live.patience import ask_patiently
-from runstart.live.publish import make_product, publish_result
+from runstart.live.publish import ScriptPart, make_product, publish_result
 from runstart.live.record import run_prefix
 from runstart.live.result import Result, load_result
 from runstart.live.snapshot import SnapshotWriter
@@ -42,7 +47,14 @@ class Launch:
     give_up_seconds: float = GIVE_UP_SECONDS
 
 
-def reduce_run(store: ObjectStore, sources: Sources, launch: Launch, reporter: Reporter) -> Result:
+def reduce_run(
+    store: ObjectStore,
+    sources: Sources,
+    launch: Launch,
+    reporter: Reporter,
+    launcher: Launcher | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Result:
     """Return the result of a run: counted live, resumed, or replayed from its frozen offsets.
 
     A retry resumes from the last snapshot. Any other launch starts clean; if the run has a result, it replays
@@ -59,6 +71,10 @@ def reduce_run(store: ObjectStore, sources: Sources, launch: Launch, reporter: R
         Who asks.
     reporter : Reporter
         Told of progress.
+    launcher : Launcher, optional
+        Starts the process of the reduction script; by default on this machine.
+    environ : mapping of str to str, optional
+        Holds the token of the script's source; by default the process's environment.
 
     Raises
     ------
@@ -89,7 +105,17 @@ def reduce_run(store: ObjectStore, sources: Sources, launch: Launch, reporter: R
             result = load_result(store, current)
         else:
             _sweep_snapshots(store, folder, lease)
-            result = _count_and_publish(store, sources, launch, reporter, lease)
+            companions = Companions(
+                sources,
+                store,
+                reporter,
+                SubprocessLauncher() if launcher is None else launcher,
+                os.environ if environ is None else environ,
+                epoch=lease.head.epoch,
+                replay=lease.head.frozen is not None,
+            )
+            with companions:
+                result = _count_and_publish(store, sources, launch, reporter, lease, companions)
         with contextlib.suppress(Transient):  # the result is published; snapshots are swept at the next launch
             lease.commit(snapshots=())
         _sweep_snapshots(store, folder, lease)
@@ -99,19 +125,30 @@ def reduce_run(store: ObjectStore, sources: Sources, launch: Launch, reporter: R
 
 
 def _count_and_publish(
-    store: ObjectStore, sources: Sources, launch: Launch, reporter: Reporter, lease: Lease
+    store: ObjectStore,
+    sources: Sources,
+    launch: Launch,
+    reporter: Reporter,
+    lease: Lease,
+    companions: Companions,
 ) -> Result:
     record = sources.record
     folder = run_prefix(record.instrument, record.partition_key)
     snapshots = SnapshotWriter(store, folder, lease)
-    follower = Follower(sources, store, lease, snapshots, reporter, give_up_seconds=launch.give_up_seconds)
+    follower = Follower(
+        sources, store, lease, snapshots, reporter, companions, give_up_seconds=launch.give_up_seconds
+    )
     finished, frozen = follower.run()
-    with EventLog(sources.bootstrap_servers, sources.instrument.topics.events) as log:
+    with EventLog(sources.bootstrap_servers, sources.instrument.topics.events, sources.access) as log:
         count = functools.partial(count_late_events, log, finished, frozen, lease.check)
         late = ask_patiently(count, lease.check, reporter.remark)
-    product = make_product(record, finished, frozen, launch.run_id)
-    publish = functools.partial(publish_result, store, lease, folder, product, (finished, late))
+    logs = companions.finish_logs(frozen.stop_time_ns)
+    product = make_product(record, finished, frozen, launch.run_id, logs)
+    script = ScriptPart(companions.finish_script(product, finished), companions.script_trouble or "")
+    publish = functools.partial(publish_result, store, lease, folder, product, (finished, late), script)
     result, promoted = ask_patiently(publish, lease.check, reporter.remark)
+    note = functools.partial(note_finished, store, record.instrument, record.partition_key)
+    ask_patiently(note, lease.check, reporter.remark)
     current = lease.head.current
     if promoted or current is None:
         return result

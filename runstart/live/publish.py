@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,13 +22,80 @@ from runstart.live.head import Frozen, Lease, Version
 from runstart.live.membership import FOREVER_NS
 from runstart.live.record import RunRecord
 from runstart.live.result import NEXUS_NAME, Result, find_shortcomings
-from runstart.product import RunProduct, content_digest, nexus_bytes, pictures_png, thumbnails
+from runstart.product import (
+    RunProduct,
+    content_digest,
+    log_thumbnails,
+    nexus_bytes,
+    pictures_png,
+    thumbnails,
+)
 from runstart.storage import ObjectStore
+
+if TYPE_CHECKING:
+    import h5py
+
+    from runstart.live.script_run import ShownOutcome
+    from runstart.logs import LogSeries
 
 _MEMORY_PART = "memory."
 
 
-def make_product(record: RunRecord, finished: Accumulation, frozen: Frozen, run_id: str) -> RunProduct:
+@dataclass(frozen=True)
+class ScriptPart:
+    """What a reduction script adds to a result.
+
+    Attributes
+    ----------
+    shown : ShownOutcome or None
+        Of its execution on the finished run; None if there was none.
+    trouble : str
+        Why there was none, or what it ended with; empty if all is well.
+    """
+
+    shown: ShownOutcome | None = None
+    trouble: str = ""
+
+    @property
+    def pictures(self) -> dict[str, bytes]:
+        """PNG pictures by file name."""
+        return {} if self.shown is None else self.shown.pictures
+
+    @property
+    def thumbnails(self) -> dict[str, str]:
+        """Small pictures as markdown, by name."""
+        return {} if self.shown is None else self.shown.thumbnails
+
+    def write_arrays(self, entry: h5py.Group) -> None:
+        """Write what the script returned into a NeXus entry."""
+        if self.shown is not None:
+            from runstart.scripts.nexus import write_script_arrays
+
+            write_script_arrays(entry.create_group("reduction_script"), self.shown.outcome)
+
+    def result_fields(self) -> dict[str, str]:
+        """Return the fields of `Result` that tell of the script."""
+        if self.shown is None:
+            return {"script_error": self.trouble}
+        outcome = self.shown.outcome
+        return {
+            "script_sha256": outcome.sha256,
+            "script_error": self.trouble,
+            "script_output": outcome.output,
+            "isolation": outcome.isolation,
+        }
+
+
+NO_SCRIPT = ScriptPart()
+
+
+def make_product(
+    record: RunRecord,
+    finished: Accumulation,
+    frozen: Frozen,
+    run_id: str,
+    logs: Mapping[str, LogSeries] = MappingProxyType({}),
+) -> RunProduct:
     """Return what a run's NeXus file and pictures show."""
     provenance = {
         "program": "runstart",
@@ -49,11 +120,34 @@ def make_product(record: RunRecord, finished: Accumulation, frozen: Frozen, run_
         ledger=finished.ledger(frozen.stop_time_ns).as_dict(),
         provenance=provenance,
         detector_spectrum_map=record.start.detector_spectrum_map,
+        logs=logs,
     )
 
 
-def make_live_product(record: RunRecord, accumulation: Accumulation, ledger: dict[str, int]) -> RunProduct:
-    """Return what the overview picture of a run that is live shows: a copy that other threads may use."""
+def make_live_product(
+    record: RunRecord,
+    accumulation: Accumulation,
+    ledger: dict[str, int],
+    logs: Mapping[str, LogSeries] = MappingProxyType({}),
+    *,
+    whole: bool = False,
+) -> RunProduct:
+    """Return what a run that is live shows: a copy that other threads may use.
+
+    Parameters
+    ----------
+    record : RunRecord
+        The run.
+    accumulation : Accumulation
+        Its counts so far.
+    ledger : dict of str to int
+        Its ledger so far.
+    logs : mapping of str to LogSeries
+        Its logs so far.
+    whole : bool
+        Whether the pixel x TOF table is copied too: it is large, and not in the overview picture.
+    """
+    views = accumulation.views
     return RunProduct(
         instrument=accumulation.instrument,
         partition_key=record.partition_key,
@@ -61,10 +155,11 @@ def make_live_product(record: RunRecord, accumulation: Accumulation, ledger: dic
         start_time_ns=record.start_time_ns,
         stop_time_ns=None,
         n_periods=accumulation.n_periods,
-        views=accumulation.views.copy_for_overview(),
+        views=views.copy() if whole else views.copy_for_overview(),
         series=accumulation.series.copy(),
         ledger=ledger,
         provenance={},
+        logs=logs,
     )
 
 
@@ -74,6 +169,7 @@ def publish_result(
     folder: str,
     product: RunProduct,
     counts: tuple[Accumulation, Accumulation],
+    script: ScriptPart = NO_SCRIPT,
 ) -> tuple[Result, bool]:
     """Write a version and make it the current one if it covers the one before.
 
@@ -89,6 +185,8 @@ def publish_result(
         The run's data.
     counts : (Accumulation, Accumulation)
         The finished counts and those of late events.
+    script : ScriptPart
+        What the reduction script made of the run.
 
     Returns
     -------
@@ -107,14 +205,15 @@ def publish_result(
     if frozen is None:
         raise AssertionError("Only a frozen run is published.")
     version_folder = f"{folder}/results/{lease.head.epoch:06d}"
-    files = {NEXUS_NAME: nexus_bytes(product), **pictures_png(product)}
+    nexus = nexus_bytes(product, script.write_arrays)
+    files = {NEXUS_NAME: nexus, **pictures_png(product), **script.pictures}
     late_events = late.events_in_views
     if late_events:
         files["late_events.npz"] = _late_archive(late)
     result = Result(
         folder=version_folder,
         files=tuple(files),
-        thumbnails=thumbnails(product),
+        thumbnails=thumbnails(product) | log_thumbnails(product) | script.thumbnails,
         digest=content_digest(product.views, product.series, product.ledger),
         ledger=product.ledger,
         proton_charge_uah=product.series.total_charge_uah,
@@ -127,6 +226,8 @@ def publish_result(
         shortcomings=find_shortcomings(product.ledger, finished.lost, frozen, late_events),
         code_version=runstart.__version__,
         run_id=lease.head.run_id,
+        log_samples={name: len(series.time_ns) for name, series in product.logs.items()},
+        **script.result_fields(),
     )
     for name, data in files.items():
         store.put(f"{version_folder}/{name}", data)

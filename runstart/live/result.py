@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from runstart.live.head import Frozen, Version
@@ -46,6 +46,16 @@ class Result:
         Version of Runstart.
     run_id : str
         Dagster run that made it.
+    script_sha256 : str
+        SHA-256 of the reduction script that made its script pictures; empty without one.
+    script_error : str
+        Why the script has made nothing; empty if it has, or if there is none.
+    script_output : str
+        The end of what it printed.
+    isolation : str
+        What kept it from the rest of the system.
+    log_samples : dict of str to int
+        For each time-series log the number of its samples.
     """
 
     folder: str
@@ -63,6 +73,11 @@ class Result:
     shortcomings: tuple[str, ...]
     code_version: str
     run_id: str
+    script_sha256: str = ""
+    script_error: str = ""
+    script_output: str = ""
+    isolation: str = ""
+    log_samples: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         """Return the result as JSON."""
@@ -78,7 +93,8 @@ def load_result(store: ObjectStore, version: Version) -> Result:
         If somebody has removed its files.
     """
     fields: dict[str, Any] = json.loads(store.get(f"{version.folder}/result.json").data)
-    return Result(**fields | {name: tuple(fields[name]) for name in ("files", "shortcomings")})
+    known = {name: value for name, value in fields.items() if name in Result.__dataclass_fields__}
+    return Result(**known | {name: tuple(fields[name]) for name in ("files", "shortcomings")})
 
 
 def find_shortcomings(

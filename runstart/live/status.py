@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runstart.live.accumulation import Accumulation
+
+if TYPE_CHECKING:
+    from runstart.live.script_run import ShownOutcome
+    from runstart.logs import LogSeries
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,14 @@ class Status:
         Next offset of each partition.
     snapshots : int
         Snapshots written by this process.
+    snapshot_age_seconds, snapshot_bytes : float and int, or None
+        Of the last of them.
+    script : dict or None
+        Of the last execution of the reduction script: its SHA-256, when it was, how long it took, error, isolation.
+    collectors : dict of str to dict
+        For each collector the number of its samples, and what is wrong with it or None.
+    troubles : list of dict
+        What a person should look at: kind, name and text of each.
     """
 
     phase: str
@@ -40,6 +53,11 @@ class Status:
     ledger: dict[str, int]
     next_offsets: dict[int, int]
     snapshots: int
+    snapshot_age_seconds: float | None = None
+    snapshot_bytes: int | None = None
+    script: dict[str, Any] | None = None
+    collectors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    troubles: list[dict[str, str]] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures by name."""
@@ -52,8 +70,11 @@ class Reporter(Protocol):
     def remark(self, text: str) -> None:
         """Tell one thing that the user should know."""
 
-    def status(self, status: Status, accumulation: Accumulation) -> None:
-        """Show the figures; called every `display_interval`, must return at once."""
+    def status(self, status: Status, accumulation: Accumulation, logs: Mapping[str, LogSeries]) -> None:
+        """Show the figures, the counts and the logs so far; called every `display_interval`, must return at once."""
+
+    def script(self, shown: ShownOutcome) -> None:
+        """Show what the reduction script made; must return at once."""
 
 
 class Silent:
@@ -62,5 +83,8 @@ class Silent:
     def remark(self, text: str) -> None:
         """Drop it."""
 
-    def status(self, status: Status, accumulation: Accumulation) -> None:
+    def status(self, status: Status, accumulation: Accumulation, logs: Mapping[str, LogSeries]) -> None:
+        """Drop it."""
+
+    def script(self, shown: ShownOutcome) -> None:
         """Drop it."""
