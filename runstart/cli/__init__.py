@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from runstart.cli._errors import AlertGroup
+from runstart.cli.alerts import alerts_app
 from runstart.cli.demo import demo_command
 from runstart.cli.instruments import instruments_app
+from runstart.cli.metrics import metrics_command
 from runstart.cli.replay import replay_command
 from runstart.cli.simulate import simulate_command
 
@@ -23,8 +25,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
 )
+app.add_typer(alerts_app, name="alerts")
 app.add_typer(instruments_app, name="instruments")
 app.command("demo")(demo_command)
+app.command("metrics")(metrics_command)
 app.command("replay")(replay_command)
 app.command("simulate")(simulate_command)
 

@@ -28,7 +28,14 @@ name = "rear"
 shape = [8, 8]
 first_detector_id = 1
 """
-COMMANDS = (["instruments", "check"], ["replay"], ["simulate"])
+COMMANDS = (
+    ["alerts", "check"],
+    ["alerts", "test"],
+    ["instruments", "check"],
+    ["metrics"],
+    ["replay"],
+    ["simulate"],
+)
 
 
 @pytest.fixture

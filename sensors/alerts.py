@@ -1,0 +1,122 @@
+"""Tells people what is wrong: failed runs and checks from Dagster, and live runs from what they tell of themselves.
+
+`alerts.toml` is read in each tick: a mistake in it fails the tick, and nothing else. What Dagster's events say is
+read in the order in which they were stored, a bounded number in a tick. What was told, and what channels still owe, is
+in the cursor, which moves when the tick ends: if the daemon dies before that, a notice comes twice and never not at
+all. Before the first tick nothing is told.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from resources import ObjectStoreResource
+
+if TYPE_CHECKING:
+    from runstart.alerts import AlertsConfiguration, AlertsState, Condition, Deliveries, Sighting
+    from runstart.instruments import Instrument
+    from runstart.metrics import LiveStatus
+    from runstart.storage import ObjectStore
+
+TICK_SECONDS = 30
+
+
+def define_alerts_sensor(instruments: Iterable[Instrument], config_file: Path) -> dg.SensorDefinition:
+    """Return the sensor that tells people what is wrong.
+
+    Parameters
+    ----------
+    instruments : iterable of Instrument
+        Of the facility.
+    config_file : Path
+        `alerts.toml`; without it nothing is told.
+    """
+    names = tuple(instrument.name for instrument in instruments)
+
+    @dg.sensor(
+        name="alerts",
+        minimum_interval_seconds=TICK_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Tells people by webhook and mail what is wrong, as {config_file.name} says: failed runs and "
+        "checks, lag, gaps, scripts and collectors in trouble.",
+    )
+    def alerts(
+        context: dg.SensorEvaluationContext, object_store: ObjectStoreResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        if not config_file.is_file():
+            return dg.SkipReason(f"Nobody is told anything: there is no {config_file}.")
+        from runstart.alerts import AlertsState, deliver, hold, judge, open_channels, read_alerts
+
+        configuration = read_alerts(config_file, names)
+        channels = open_channels(configuration)
+        if not channels:
+            return dg.SkipReason(f"Nobody is told anything: {config_file} names no webhook and no e-mail.")
+        now = time.time()
+        state = AlertsState.from_json(context.cursor)
+        state, sighting = _look(context, object_store, configuration, state, now)
+        memory, notices = judge(state.memory, sighting, now, configuration.policy)
+        outbox = hold(state.outbox, notices, [channel.name for channel in channels])
+        done = deliver(outbox, channels, now, configuration.quiet)
+        _log(context, done)
+        state = replace(state, memory=memory, outbox=done.outbox)
+        return dg.SensorResult(skip_reason=_sum_up(state, done), cursor=state.to_json())
+
+    return alerts
+
+
+def _look(
+    context: dg.SensorEvaluationContext,
+    object_store: ObjectStoreResource,
+    configuration: AlertsConfiguration,
+    state: AlertsState,
+    now: float,
+) -> tuple[AlertsState, Sighting]:
+    """Return what is wrong now, and the state with the place up to which Dagster's events were read."""
+    from runstart.alerts import LIVE_KINDS, Sighting, find_live_conditions
+    from runstart.errors import Alert, Transient
+    from sensors.run_outcomes import read_outcomes
+
+    outcomes = read_outcomes(context.instance, configuration, state.read_up_to, now)
+    try:
+        live = find_live_conditions(_live_statuses(context, object_store.open(), now), configuration, now)
+        unseen: frozenset[str] = frozenset()
+    except (Alert, Transient) as error:
+        context.log.warning(f"Live runs cannot be looked at: {error}")
+        live, unseen = [], LIVE_KINDS
+    conditions: tuple[Condition, ...] = (*outcomes.conditions, *live)
+    return replace(state, read_up_to=outcomes.read_up_to), Sighting(conditions, outcomes.resolved, unseen)
+
+
+def _live_statuses(context: dg.SensorEvaluationContext, store: ObjectStore, now: float) -> list[LiveStatus]:
+    """Return the status of the live runs; of silent ones only those that Dagster thinks are still going."""
+    from runstart.alerts import STALE_SECONDS
+    from runstart.metrics import read_live_statuses
+
+    found = read_live_statuses(store)
+    for key in found.unreadable:
+        context.log.warning(f"{key} is not the status of a live run.")
+    silent = [s.dagster_run_id for s in found.statuses if s.age(now) > STALE_SECONDS and s.dagster_run_id]
+    runs = context.instance.get_runs(dg.RunsFilter(run_ids=silent)) if silent else []
+    going = {run.run_id for run in runs if not run.is_finished}
+    return [s for s in found.statuses if s.age(now) <= STALE_SECONDS or s.dagster_run_id in going]
+
+
+def _log(context: dg.SensorEvaluationContext, done: Deliveries) -> None:
+    for channel, notices in done.sent.items():
+        for notice in notices:
+            context.log.info(f"{channel}: {notice.state}: {notice.condition.text}")
+    for trouble in done.troubles:
+        context.log.warning(trouble)
+
+
+def _sum_up(state: AlertsState, done: Deliveries) -> str:
+    sent = sum(len(notices) for notices in done.sent.values())
+    owed = sum(len(channel.notices) for channel in state.outbox.values())
+    parts = [f"{len(state.memory)} conditions, {sent} notices delivered, {owed} still to be delivered"]
+    return "; ".join([*parts, *done.troubles[:5]])
