@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from assets import INSTRUMENT_TAG, live_reduction_job_name, live_run_key
 from resources import ObjectStoreResource
+from sensors.places import find_place
 
 if TYPE_CHECKING:
     from runstart.instruments import Instrument
@@ -42,7 +42,7 @@ def define_abandoned_runs_sensor(instruments: Iterable[Instrument]) -> dg.Sensor
 
         seen: dict[str, list[float]] = json.loads(context.cursor or "{}")
         runs = context.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
-        places = {run.run_id: place for run in runs if (place := _place(run, names)) is not None}
+        places = {run.run_id: place for run in runs if (place := find_place(run, names)) is not None}
         try:
             beats = _beats(object_store.open(), places)
         except Transient as error:
@@ -84,17 +84,6 @@ def judge_silence(
         if now - since > allowed:
             dead.add(run_id)
     return remembered, dead
-
-
-def _place(run: dg.DagsterRun, names: Iterable[str]) -> tuple[str, str] | None:
-    partition_key = run.tags.get("dagster/partition")
-    if partition_key is None:
-        return None
-    for name in names:
-        selected = run.asset_selection is not None and live_run_key(name) in run.asset_selection
-        if selected or run.tags.get(INSTRUMENT_TAG) == name or run.job_name == live_reduction_job_name(name):
-            return name, partition_key
-    return None
 
 
 def _beats(store: ObjectStore, places: Mapping[str, tuple[str, str]]) -> dict[str, tuple[int, float]]:
