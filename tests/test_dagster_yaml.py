@@ -9,7 +9,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import TickStatus
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
 from assets import BATCH, KIND_TAG, LIVE
@@ -38,6 +40,14 @@ def test_instance_accepts_its_settings(instance: dg.DagsterInstance) -> None:
 def test_failed_checks_and_alerts_are_not_retried(instance: dg.DagsterInstance) -> None:
     assert instance.run_retries_max_retries > 0
     assert not instance.run_retries_retry_on_asset_or_op_failure
+
+
+def test_no_history_of_ticks_is_kept_for_ever(instance: dg.DagsterInstance) -> None:
+    for kind in (InstigatorType.SCHEDULE, InstigatorType.SENSOR):
+        days = instance.get_tick_retention_settings(kind)
+        assert all(0 < days[status] <= 365 for status in TickStatus if status in days)
+        assert days.keys() >= {TickStatus.SKIPPED, TickStatus.SUCCESS, TickStatus.FAILURE, TickStatus.STARTED}
+    assert instance.get_tick_retention_settings(InstigatorType.SENSOR)[TickStatus.SKIPPED] <= 7
 
 
 def test_live_run_is_dequeued_beside_a_full_backlog_of_batch_runs(instance: dg.DagsterInstance) -> None:

@@ -1,0 +1,60 @@
+"""A schedule that gives up what is old in Dagster, once a day."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from assets import live_run_key, live_run_partitions
+from ops.pruning import NAME, Watched, define_pruning_job
+from sensors.cron import read_cron, read_time_zone
+from sensors.nightly_reduction import NAME as NIGHTLY_NAME
+from sensors.places import find_place
+
+if TYPE_CHECKING:
+    from runstart.instruments import Instrument
+
+DEFAULT_CRON = "0 4 * * *"
+CRON_VARIABLE = "RUNSTART_PRUNING_CRON"
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What Dagster knows of the pruning."""
+
+    schedule: dg.ScheduleDefinition
+    job: dg.JobDefinition
+
+
+def define_pruning(instruments: Iterable[Instrument], environ: Mapping[str, str] = os.environ) -> Pruning:
+    """Return the schedule that prunes, and its job.
+
+    Parameters
+    ----------
+    instruments : iterable of Instrument
+        Whose runs and partitions are pruned.
+    environ : mapping of str to str, optional
+        `RUNSTART_PRUNING_CRON` says when (04:00 by default), `RUNSTART_TIME_ZONE` in which time zone (UTC).
+
+    Raises
+    ------
+    Alert
+        If the environment names no time or no time zone.
+    """
+    names = tuple(instrument.name for instrument in instruments)
+    watched = [Watched(name, live_run_key(name), live_run_partitions(name).name or "") for name in names]
+    job = define_pruning_job(watched, partial(find_place, instruments=names), frozenset({NAME, NIGHTLY_NAME}))
+    schedule = dg.ScheduleDefinition(
+        name=NAME,
+        job=job,
+        cron_schedule=read_cron(environ, CRON_VARIABLE, DEFAULT_CRON),
+        execution_timezone=read_time_zone(environ),
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Gives up old Dagster runs, their logs, and partitions beyond a number. Results stay.",
+    )
+    return Pruning(schedule, job)
