@@ -62,6 +62,9 @@ DEPLOYMENTS = {
     },
 }
 HEAVY = (
+    "prometheus_client",
+    "epics",
+    "dulwich",
     "numba",
     "h5py",
     "matplotlib",

@@ -18,6 +18,7 @@ _WHAT_TO_SEE = (
     "This page:         detector, TOF spectrum and ledger of the run that is being taken; refresh it (top right).",
     "Under Automation:  the ticks of run_starts, which launches a run as soon as the instrument announces one.",
     "Under Runs:        what each run says as it goes. Kill the process of one: it resumes and loses nothing.",
+    "The script:        edit it while a run is live; its curve on this page follows within seconds.",
 )
 _NEEDED = {"psutil": "psutil", "dagster_webserver": "dagster-webserver"}
 
@@ -37,6 +38,15 @@ def demo_command(
         ),
     ] = None,
     rate: Annotated[float, typer.Option(min=1, max=50_000, help="Mean events a second.")] = 5_000,
+    instrument: Annotated[str, typer.Option(help="The declared instrument to simulate.")] = "SIMSANS",
+    instruments: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Declares the instruments; by default the checkout's instruments.toml.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Show live reduction: a simulated instrument, Kafka, an object store and Dagster, on this machine.
 
@@ -52,6 +62,10 @@ def demo_command(
     On a port of your choice, with data and logs kept:
 
         [green]runstart demo --port 3000 --keep demo-data[/green]
+
+    Your own instrument and its reduction script, tried on simulated neutrons:
+
+        [green]runstart demo --instruments my-facility/instruments.toml --instrument MYSANS[/green]
     """
     from rich.console import Console
 
@@ -66,14 +80,19 @@ def demo_command(
     if port is not None and accepts_connections(port):
         raise Alert(f"Something listens on port {port} already.", "Choose another, or leave --port out.")
     console = Console(highlight=False, soft_wrap=True)
-    with _told_to_stop() as stop, make_place(keep) as place:
+    with _told_to_stop() as stop, make_place(keep, instruments) as place:
         console.print("Starting a facility with one simulated instrument. Ctrl-C stops it.")
-        demo = Demo(place, DemoSettings(port=port, rate=rate), lambda line: console.print(f"  {line}"))
+        demo = Demo(
+            place,
+            DemoSettings(port=port, instrument=instrument, rate=rate),
+            lambda line: console.print(f"  {line}"),
+        )
 
         def welcome() -> None:
             console.print(f"\n[bold]{demo.url}[/bold]\n")
             for line in _WHAT_TO_SEE:
                 console.print(f"  {line}")
+            console.print(f"  Metrics:           {demo.metrics_url}")
             console.print(
                 f"\n  The broker keeps {KEPT_SECONDS / 60:g} minutes of events. Logs: {place.data_dir}/*/*.log\n"
             )

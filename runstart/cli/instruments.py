@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runstart.cli._options import DEFAULT_INSTRUMENTS_FILE
+
+if TYPE_CHECKING:
+    from runstart.instruments import Instrument
 
 instruments_app = typer.Typer(
     help="Look after the file that declares the instruments.", no_args_is_help=True, rich_markup_mode="rich"
@@ -44,7 +47,7 @@ def check_command(
 
     facility = read_instruments(file)
     table = Table(title=str(file), title_justify="left", show_lines=True)
-    for heading in ("instrument", "Kafka", "topics", "banks", "TOF bins", "views"):
+    for heading in ("instrument", "Kafka", "topics", "banks", "TOF bins", "views", "script, collectors"):
         table.add_column(heading, overflow="fold")
     table.add_column("memory", justify="right")
     for name, instrument in facility.instruments.items():
@@ -59,12 +62,22 @@ def check_command(
         table.add_row(
             f"[bold]{name}[/bold]{live}",
             f"{cluster.name}\n{cluster.bootstrap_servers}",
-            "\n".join(topic for _, topic in instrument.topics),
+            "\n".join(topic for _, topic in instrument.topics if topic is not None),
             "\n".join(banks),
             f"{tof.bins} of {tof.width_ns / 1000:g} us\n{tof.start_us:g} to {tof.stop_us:g} us",
             ", ".join(instrument.views),
+            "\n".join(_companions(instrument)),
             f"{instrument.memory_bytes(1) / 1e6:,.1f} MB",
         )
     console = Console()
     console.print(table)
     console.print(f"{len(facility.instruments)} instruments, nothing to mend.")
+
+
+def _companions(instrument: Instrument) -> list[str]:
+    """Return a line for the script and one for each collector."""
+    script = instrument.script
+    lines = []
+    if script is not None:
+        lines.append(script.url or f"{script.folder or script.git}: {script.file}")
+    return lines + [f"{name}: {declared.use}" for name, declared in instrument.collectors.items()]

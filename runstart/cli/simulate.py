@@ -75,8 +75,12 @@ def simulate_command(
         schema=schema.value,
         seed=seed,
     )
-    declared, servers = find_instrument(instruments, instrument, bootstrap_servers)
-    topics = {declared.topics.run_info: None, declared.topics.events: partitions}
+    declared, servers, access = find_instrument(instruments, instrument, bootstrap_servers)
+    topics = {
+        declared.topics.run_info: None,
+        declared.topics.events: partitions,
+        declared.topics.sample_env: None,
+    }
     console = Console()
 
     def tell(run: SimulatedRun) -> None:
@@ -88,7 +92,7 @@ def simulate_command(
 
     with (
         stop_on_signals() as stop,
-        connect_publisher(servers, topics) as publisher,
+        connect_publisher(servers, topics, access) as publisher,
         console.status(f"{declared.name} to {servers}") as status,
     ):
         simulate(declared, simulation, publisher, stop=stop, on_pulse=tell)

@@ -123,3 +123,24 @@ class SimulatedInstrument(Child):
 
     def _is_ready(self) -> bool:
         return b"started" in self.log_path.read_bytes()
+
+
+class MetricsPage(Child):
+    """`runstart metrics`: what a Prometheus would read."""
+
+    name = "metrics"
+
+    def __init__(self, data_dir: Path, environment: Mapping[str, str]) -> None:
+        super().__init__(data_dir, environment)
+        self.port = free_port()
+
+    @property
+    def url(self) -> str:
+        """Where the figures are."""
+        return f"http://{_LOOPBACK}:{self.port}/metrics"
+
+    def _arguments(self) -> list[str]:
+        return ["-c", "from runstart.cli import app; app()", "metrics", "--port", str(self.port)]
+
+    def _is_ready(self) -> bool:
+        return accepts_connections(self.port)

@@ -33,7 +33,9 @@ class Place:
     Parameters
     ----------
     checkout : Path
-        Holds `definitions.py`, `dagster.yaml` and `instruments.toml`.
+        Holds `definitions.py` and `dagster.yaml`.
+    instruments_file : Path
+        Declares the instruments.
     data_dir : Path
         Holds all that the demonstration writes,
     broker_dir : Path
@@ -41,13 +43,9 @@ class Place:
     """
 
     checkout: Path
+    instruments_file: Path
     data_dir: Path
     broker_dir: Path
-
-    @property
-    def instruments_file(self) -> Path:
-        """The file that declares the instruments."""
-        return self.checkout / "instruments.toml"
 
     @property
     def workspace_file(self) -> Path:
@@ -115,13 +113,15 @@ def find_checkout() -> Path:
 
 
 @contextmanager
-def make_place(keep: Path | None = None) -> Iterator[Place]:
+def make_place(keep: Path | None = None, instruments_file: Path | None = None) -> Iterator[Place]:
     """Make the folders, and remove them at the end unless they are to be kept.
 
     Parameters
     ----------
     keep : Path, optional
         An empty or new folder to use and to leave; by default a temporary one is made and removed.
+    instruments_file : Path, optional
+        Declares the instruments; by default the checkout's own.
 
     Yields
     ------
@@ -140,7 +140,8 @@ def make_place(keep: Path | None = None) -> Iterator[Place]:
             raise Alert(f"{data_dir} is not an empty folder.", "Name a new one.")
         in_memory = keep is None and _memory_has_room()
         broker_dir = _new_folder(stack, _MEMORY) if in_memory else data_dir / "broker"
-        place = Place(checkout, data_dir, broker_dir)
+        declared = checkout / "instruments.toml" if instruments_file is None else instruments_file.resolve()
+        place = Place(checkout, declared, data_dir, broker_dir)
         for folder in (place.dagster_home, data_dir / "tmp", data_dir / "store", cache_dir() / "matplotlib"):
             folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(checkout / "dagster.yaml", place.dagster_home)

@@ -13,11 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runstart.demo import family
-from runstart.demo.children import Child, CodeServer, Daemon, SimulatedInstrument, UserInterface
+from runstart.demo.children import Child, CodeServer, Daemon, MetricsPage, SimulatedInstrument, UserInterface
 from runstart.demo.place import Place
 from runstart.demo.retention import Retention
 from runstart.errors import Alert, Transient
 from runstart.facility import EmbeddedBroker
+from runstart.facility.ioc import SampleEnvironmentIoc
 from runstart.facility.processes import Server, free_port
 from runstart.instruments import read_instruments
 
@@ -87,6 +88,7 @@ class Demo:
         self._children: list[Child] = []
         self._begin = time.monotonic()
         self.port = settings.port or free_port()
+        self.metrics_url = ""
 
     @property
     def url(self) -> str:
@@ -134,7 +136,11 @@ class Demo:
         self._parts.append(broker)
         broker.start()
         self._tell_up(broker)
-        environment = place.environment(broker.bootstrap_servers)
+        ioc = SampleEnvironmentIoc(place.data_dir / "ioc")
+        self._parts.append(ioc)
+        ioc.start()
+        self._tell_up(ioc)
+        environment = place.environment(broker.bootstrap_servers) | ioc.environment
 
         code = CodeServer(place.data_dir / "code-server", environment, place.checkout)
         place.write_workspace(code.port)
@@ -145,8 +151,10 @@ class Demo:
         daemon = Daemon(place.data_dir / "daemon", environment, place.workspace_file, self.port)
         simulated = (self._settings.instrument, self._settings.rate)
         simulator = SimulatedInstrument(place.data_dir / "simulator", environment, *simulated)
-        self._start(interface, daemon, simulator)
-        self._await(stop, interface, daemon, simulator)
+        metrics = MetricsPage(place.data_dir / "metrics", environment)
+        self._start(interface, daemon, simulator, metrics)
+        self._await(stop, interface, daemon, simulator, metrics)
+        self.metrics_url = metrics.url
         return broker
 
     def _start(self, *children: Child) -> None:

@@ -1,13 +1,15 @@
 """Runs a simulated instrument: run after run on Kafka, a pulse at a time, at the pace of the clock.
 
 Within a run pulses are due at multiples of the pulse period since its start, and carry just these times, so
-that nothing drifts. The run covers its pulses: `[start, stop)` in whole milliseconds. When it is told to
+that nothing drifts. Once a second the sample environment is logged (f144), if the publisher is connected to its
+topic. The run covers its pulses: `[start, stop)` in whole milliseconds. When it is told to
 stop, the run that is going on is closed with a RunStop. Message ids rise by one over all runs.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 import uuid
@@ -17,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from runstart.errors import Alert
-from runstart.events import RunStart, RunStop, encode_run_start, encode_run_stop
+from runstart.events import LogMessage, RunStart, RunStop, encode, encode_run_start, encode_run_stop
 from runstart.instruments import Instrument
 from runstart.simulators.messages import Schema, event_messages
 from runstart.simulators.nexus import EventSource
@@ -27,6 +29,7 @@ from runstart.simulators.replay import NANOSECONDS_PER_MILLISECOND, stop_time_af
 from runstart.simulators.sans import SansInstrument
 
 _CHARGE_UAH_PER_SECOND = 40.0 / 3600  # a beam of 40 microamperes
+_ROOM_KELVIN, _WARMING_KELVIN, _WARMING_SECONDS = 295.0, 15.0, 25.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +190,15 @@ class _Beamline:
         self._publisher.send(topic, encode_run_start(self._run_start(run, job_id)))
         self._publisher.flush()
 
-        pulse_time_ns = start_ns
+        pulse_time_ns = next_log_ns = start_ns
         for pulse in range(max(1, round(simulation.run_duration * simulation.pulse_rate))):
             if not pacer.wait(round(pulse * period_ns)):
                 break
             pulse_time_ns = start_ns + round(pulse * period_ns)
             n_events = self._publish_pulse(run_number, pulse, pulse_time_ns)
+            if pulse_time_ns >= next_log_ns:
+                self._publish_logs(pulse_time_ns, seconds=(pulse_time_ns - start_ns) / NANOSECONDS_PER_SECOND)
+                next_log_ns += NANOSECONDS_PER_SECOND
             run = replace(run, pulses=run.pulses + 1, events=run.events + n_events)
             self._on_pulse(run)
         self._publisher.flush()
@@ -213,6 +219,15 @@ class _Beamline:
             n_periods=self._simulation.n_periods,
             metadata=json.dumps({"title": run.title}),
         )
+
+    def _publish_logs(self, time_ns: int, seconds: float) -> None:
+        """Publish what a sample changer would: the sample warms up, and its rotation steps."""
+        topic = self._instrument.topics.sample_env
+        if topic not in self._publisher.partitions:
+            return
+        temperature = _ROOM_KELVIN + _WARMING_KELVIN * (1 - math.exp(-seconds / _WARMING_SECONDS))
+        for name, value in (("sample_temperature", temperature), ("sample_rotation", 15.0 * (seconds // 10 % 24))):
+            self._publisher.send(topic, encode(LogMessage("f144", f"{self._instrument.name}:{name}", value, time_ns)))
 
     def _publish_pulse(self, run_number: int, pulse: int, pulse_time_ns: int) -> int:
         simulation = self._simulation

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from runstart.errors import Alert
-from runstart.events import RunStart, RunStop
+from runstart.events import LogMessage, RunStart, RunStop
 from runstart.instruments import Instrument
 from runstart.simulators import Publisher, Simulation, simulate
 
@@ -45,6 +45,17 @@ def test_message_ids_rise_by_one_over_all_runs_and_partitions_take_turns(
     events = [(partition, value) for topic, partition, value in producer.sent if topic == "SANS_events"]
     assert [m.message_id for m in producer.events("SANS_events")] == list(range(60))
     assert [partition for partition, _ in events[:8]] == [0, 1, 2, 3, 0, 1, 2, 3]
+
+
+def test_the_sample_environment_is_logged_once_a_second(producer: Any, instrument: Instrument) -> None:
+    topics = instrument.topics
+    publisher = Publisher(producer, {topics.events: 1, topics.run_info: 1, topics.sample_env: 1})
+    simulation = Simulation(rate=0, pulse_rate=50, run_duration=2.1, gap=0, runs=1)
+    simulate(instrument, simulation, publisher, clock_ns=lambda: 1_700_000_000 * 10**9)
+    logs = producer.messages(topics.sample_env)
+    assert {type(log) for log in logs} == {LogMessage}
+    times = [log.time_ns for log in logs if log.source_name == "SANS:sample_temperature"]
+    assert times == [(1_700_000_000 + second) * 10**9 for second in range(3)]
 
 
 @pytest.mark.parametrize("schema", ["ev42", "ev44"])
