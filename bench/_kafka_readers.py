@@ -15,6 +15,7 @@ from unittest import mock
 
 import psutil
 
+from runstart.instruments import PLAINTEXT, Access
 from runstart.kafka import Batch, EventLog, RawMessage
 
 READERS = ("confluent-kafka", "kafka-python")
@@ -88,8 +89,8 @@ class Stopwatch:
 class TimedEventLog(EventLog):
     """The production reader."""
 
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
-        super().__init__(bootstrap_servers, topic)
+    def __init__(self, bootstrap_servers: str, topic: str, access: Access = PLAINTEXT) -> None:
+        super().__init__(bootstrap_servers, topic, access)
         self.watch = Stopwatch(broker=_broker)
         _opened.append(self.watch)
 
@@ -112,7 +113,7 @@ class KafkaPythonEventLog:
     Only what a replay of a closed run needs: retention and new partitions are not looked at.
     """
 
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+    def __init__(self, bootstrap_servers: str, topic: str, _: Access = PLAINTEXT) -> None:
         from kafka import KafkaConsumer
 
         self.topic = topic

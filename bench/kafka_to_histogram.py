@@ -30,7 +30,7 @@ from bench._kafka_load import SNAPSHOT_SECONDS, Load, publish_run, running_broke
 from bench._kafka_readers import READERS, Stopwatch, open_log, production_reads_with
 from bench._measure import Row, Scale
 from bench._numpy_peer import NumpyHistograms
-from resources import KafkaResource, ObjectStoreResource
+from resources import EpicsResource, KafkaResource, LauncherResource, ObjectStoreResource
 from runstart.facility import ApacheKafka, Broker
 from runstart.instruments import PLAINTEXT
 from runstart.live import load_result, read_head, save_record
@@ -148,6 +148,8 @@ def _reduce(broker: Broker, load: Load, reader: str) -> _Reduced:
             asset_checks=runs.checks,
             jobs=[runs.job],
             resources={
+                "epics": EpicsResource(),
+                "launcher": LauncherResource(),
                 "kafka": KafkaResource(clusters={load.instrument.kafka: broker.bootstrap_servers}),
                 "object_store": ObjectStoreResource(url=store_url),
             },

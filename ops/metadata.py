@@ -81,8 +81,8 @@ def describe_status(status: Status, pictures: Pictures | None) -> dict[str, Any]
         "lag_seconds": round(status.lag_seconds, 2),
         "proton_charge_uah": round(status.proton_charge_uah, 9),
         "phase": status.phase,
-        "ledger": show_ledger(status.ledger),
         **_describe_companions(status),
+        "ledger": show_ledger(status.ledger),
     }
 
 

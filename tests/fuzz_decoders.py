@@ -146,7 +146,7 @@ def _altered(payload: bytes, chance: random.Random) -> bytes:
 
 def _run_atheris(seconds: int, decoder: str) -> int:
     """Fuzz in a process of its own, because libFuzzer ends the one that it is in."""
-    from payloads import foreign_payloads, valid_payloads
+    from payloads import foreign_payloads, unread_event_payloads, valid_payloads
 
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder, "corpus")
@@ -154,7 +154,10 @@ def _run_atheris(seconds: int, decoder: str) -> int:
         for number, (_, payload) in enumerate(valid_payloads()):
             (corpus / f"{number:03}").write_bytes(payload)
         words = Path(folder, "words")
-        schemas = {payload[4:8].decode() for _, payload in (*valid_payloads(), *foreign_payloads())}
+        schemas = {
+            payload[4:8].decode()
+            for _, payload in (*valid_payloads(), *foreign_payloads(), *unread_event_payloads())
+        }
         words.write_text("".join(f'"{schema}"\n' for schema in sorted(schemas)))
         own = [sys.executable, __file__, "--decoder", decoder, "--libfuzzer"]
         limits = [f"-max_total_time={seconds}", "-timeout=30", "-rss_limit_mb=2048", "-max_len=4096"]

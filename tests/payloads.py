@@ -23,7 +23,7 @@ from runstart.events import (
     encode_ev44,
 )
 
-__all__ = ["foreign_payloads", "hostile_payloads", "malformed_payloads", "valid_payloads"]
+__all__ = ["foreign_payloads", "hostile_payloads", "malformed_payloads", "unread_event_payloads", "valid_payloads"]
 
 SEED = 20240229
 FLIPS_A_MESSAGE = 150
@@ -78,9 +78,18 @@ def malformed_payloads() -> Iterator[tuple[str, bytes]]:
 
 
 def foreign_payloads() -> Iterator[tuple[str, bytes]]:
-    """Yield well-formed payloads of schemas that are not read here."""
-    for schema in ("ev43", "senv", "is84", "ad00", "ep01"):
-        yield f"foreign {schema}", build_payload(schema.encode(), 3, {0: "source", 1: ("q", 5), 2: ("q", 6)})
+    """Yield well-formed payloads of schemas that are not read here, and hold no events."""
+    for schema in ("senv", "is84", "ad00", "ep01"):
+        yield f"foreign {schema}", _foreign(schema)
+
+
+def unread_event_payloads() -> Iterator[tuple[str, bytes]]:
+    """Yield payloads of schemas that hold events and are not read here."""
+    yield "foreign ev43", _foreign("ev43")
+
+
+def _foreign(schema: str) -> bytes:
+    return build_payload(schema.encode(), 3, {0: "source", 1: ("q", 5), 2: ("q", 6)})
 
 
 def hostile_payloads() -> Iterable[tuple[str, bytes]]:
@@ -91,6 +100,7 @@ def hostile_payloads() -> Iterable[tuple[str, bytes]]:
     """
     yield from malformed_payloads()
     yield from foreign_payloads()
+    yield from unread_event_payloads()
     yield "text", b'{"pulse": 1}'
     rng = np.random.default_rng(SEED)
     for name, payload in valid_payloads():

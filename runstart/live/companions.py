@@ -152,13 +152,14 @@ class Companions:
             self._stream.publish_script(shown)
 
     def _tell_remarks(self) -> None:
-        """Tell remarks, and each trouble once while it lasts."""
+        """Tell remarks, and each trouble once while it lasts; what an execution ended with was told with it."""
         for source in (self._logs, self._script):
             if source is not None:
                 for remark in source.remarks:
                     self._reporter.remark(remark)
                 source.remarks.clear()
-        troubles = {f"{trouble['name']}: {trouble['text']}" for trouble in self.status()["troubles"]}
+        told = None if self._script is None else self._script.last_error
+        troubles = {f"{t['name']}: {t['text']}" for t in self.status()["troubles"] if t["text"] != told}
         for text in sorted(troubles - self._told):
             self._reporter.remark(text)
         self._told = troubles

@@ -385,7 +385,10 @@ class Follower:
         beside = self._companions.status()
         troubles = beside["troubles"]
         if self._log.trouble is not None:
-            troubles = [*troubles, {"kind": "kafka", "name": self._instrument.topics.events, "text": self._log.trouble}]
+            troubles = [
+                *troubles,
+                {"kind": "kafka", "name": self._instrument.topics.events, "text": self._log.trouble},
+            ]
         newest, written_at = accumulation.newest_kafka_ms, self._snapshots.written_at
         lag = max(0.0, time.time() - newest / 1000) if waiting and newest is not None else 0.0
         return Status(

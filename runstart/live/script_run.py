@@ -146,6 +146,11 @@ class ScriptRun:
             return self._last.error
         return self._keeper.trouble
 
+    @property
+    def last_error(self) -> str:
+        """What the last execution ended with; empty if all is well."""
+        return "" if self._last is None else self._last.error
+
     def status(self) -> dict[str, Any]:
         """Return the figures of the last execution."""
         current, last = self._keeper.current, self._last

@@ -227,7 +227,9 @@ class _Beamline:
             return
         temperature = _ROOM_KELVIN + _WARMING_KELVIN * (1 - math.exp(-seconds / _WARMING_SECONDS))
         for name, value in (("sample_temperature", temperature), ("sample_rotation", 15.0 * (seconds // 10 % 24))):
-            self._publisher.send(topic, encode(LogMessage("f144", f"{self._instrument.name}:{name}", value, time_ns)))
+            self._publisher.send(
+                topic, encode(LogMessage("f144", f"{self._instrument.name}:{name}", value, time_ns))
+            )
 
     def _publish_pulse(self, run_number: int, pulse: int, pulse_time_ns: int) -> int:
         simulation = self._simulation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from dagster_kit import DagsterFacility
-from payloads import foreign_payloads, malformed_payloads
+from payloads import foreign_payloads, malformed_payloads, unread_event_payloads
 from scripted_stream import PULSE_MS, check_against, make_messages, publish, recount
 
 pytestmark = [pytest.mark.broker, pytest.mark.faults]
@@ -21,7 +21,7 @@ def test_malformed_and_foreign_messages_cost_only_themselves(
     key = facility.announce(run)
     messages = make_messages(run, range(120), schema=schema)
     destroyed = {7, 30, 31, 99, 119}
-    malformed = [payload for _, payload in malformed_payloads()]
+    malformed = [payload for _, payload in (*malformed_payloads(), *unread_event_payloads())]
     foreign = [payload for _, payload in foreign_payloads()]
     sent: list[bytes] = []
     noise = [*malformed, *foreign]

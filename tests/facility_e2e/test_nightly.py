@@ -19,6 +19,7 @@ import runstart
 from definitions import build_definitions
 from runstart.facility import Broker
 from runstart.live import read_head
+from runstart.metrics import live_status_key
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
 
@@ -173,6 +174,8 @@ def _failed(facility: DagsterFacility, instrument: str) -> tuple[ScriptedRun, st
     assert launched is not None
     facility.instance.add_run_tags(launched.run_id, {"dagster/max_retries": "0"})
     facility.instance.report_run_failed(launched)
+    # By the night, what the process told of itself is old.
+    facility.store.delete(live_status_key(instrument, key))
     return run, key
 
 

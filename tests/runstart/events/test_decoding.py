@@ -11,7 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from log_payloads import bombs as log_bombs
 from payload_building import PULSE_TIME_NS
-from payloads import foreign_payloads, hostile_payloads, malformed_payloads, valid_payloads
+from payloads import (
+    foreign_payloads,
+    hostile_payloads,
+    malformed_payloads,
+    unread_event_payloads,
+    valid_payloads,
+)
 
 from runstart.events import (
     ForeignMessage,
@@ -150,7 +156,7 @@ def test_payload_that_is_not_bytes_is_malformed(payload):
         decode(payload)
 
 
-@pytest.mark.parametrize(("name", "payload"), foreign_payloads())
+@pytest.mark.parametrize(("name", "payload"), [*foreign_payloads(), *unread_event_payloads()])
 def test_other_schema_is_foreign_and_named(name, payload):
     with pytest.raises(ForeignMessage) as caught:
         decode(payload)

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from left_behind import left_behind
 
 from runstart.errors import Alert
 from runstart.launchers import Isolation, LaunchSpec, Limits, Mount, SubprocessLauncher
-from runstart.launchers._tree import descendants
 
 LAUNCHER = SubprocessLauncher(Isolation("fault isolation only"))
 
@@ -72,7 +72,7 @@ def test_wait_gives_up_and_logs_are_there_while_the_task_runs() -> None:
     assert ended.reason == "stopped"
     assert "here" in LAUNCHER.logs(task)
     LAUNCHER.remove(task)
-    assert descendants() == []
+    assert left_behind() == []
 
 
 def test_removed_task_is_gone_with_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_output_of_what_a_task_left_behind_does_not_hold_it_up() -> None:
 
     assert ended is not None
     assert ended.exit_code == 0
-    assert descendants() == []
+    assert left_behind() == []
 
 
 def test_mounts_of_a_confined_task_are_all_that_it_sees(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_task_is_removed_with_its_files_when_its_launcher_is_killed(level: str, 
 def test_killed_warden_is_told_as_lost() -> None:
     task = LAUNCHER.start(python("import time; print('up', flush=True); time.sleep(1000)"))
     wait_until(lambda: "up" in LAUNCHER.logs(task))
-    warden, child = sorted(descendants())
+    warden, child = left_behind()
     os.kill(warden, signal.SIGKILL)
     ended = LAUNCHER.wait(task)
     LAUNCHER.remove(task)

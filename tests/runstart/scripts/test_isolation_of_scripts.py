@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from left_behind import left_behind
 from script_kit import confining_levels, each_level, run_script
 
 from runstart.launchers import SubprocessLauncher
-from runstart.launchers._tree import descendants
 from runstart.launchers.isolation import Level
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105 - of these tests
@@ -179,7 +179,7 @@ def test_forks_and_double_forks_leave_no_process_behind(level: Level) -> None:
     assert outcome.error == ""
     assert "forked" in outcome.output
     assert sleeping(seconds) == []
-    assert descendants_of_this_test() == []
+    assert left_behind() == []
 
 
 @each_level()
@@ -187,7 +187,7 @@ def test_script_that_spins_is_ended_at_its_time_limit(level: Level) -> None:
     outcome = run_script("def reduce(run):\n    print('begun')\n    while True: pass", level, timeout=6)
 
     assert outcome.error.startswith("took longer than 6 s")
-    assert descendants_of_this_test() == []
+    assert left_behind() == []
 
 
 EATERS = {
@@ -223,7 +223,7 @@ def test_script_that_eats_memory_is_ended_at_its_limit(level: Level, how: str) -
 
     assert outcome.error.startswith("used more than 150 MB")
     assert outcome.arrays == {}
-    assert descendants_of_this_test() == []
+    assert left_behind() == []
 
 
 BOMB = """
@@ -243,7 +243,7 @@ def test_fork_bomb_is_stopped_and_removed(level: Level) -> None:
     outcome = run_script(BOMB, level, kind=SubprocessLauncher)
 
     assert outcome.error in ("started more than 64 processes", "used more than 1024 MB")
-    assert descendants_of_this_test() == []
+    assert left_behind() == []
 
 
 @each_level()
@@ -323,7 +323,3 @@ def temporary_files_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 def sleeping(seconds: str) -> list[str]:
     lines = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists())
     return [str(line) for line in lines if line.rstrip(b"\0").endswith(b"\0" + seconds.encode())]
-
-
-def descendants_of_this_test() -> list[int]:
-    return descendants()

@@ -1,0 +1,24 @@
+"""Which processes a test has started and left: those of other tests, such as a broker's, do not count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from runstart.launchers._tree import descendants
+
+_others: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def other_processes() -> Iterator[None]:
+    """Import it into a conftest: remembers what ran before each test."""
+    _others.update(descendants())
+    yield
+    _others.clear()
+
+
+def left_behind() -> list[int]:
+    """Return the processes that were started since the test began and still run, sorted."""
+    return sorted(set(descendants()) - _others)
