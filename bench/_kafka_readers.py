@@ -117,6 +117,7 @@ class KafkaPythonEventLog:
         from kafka import KafkaConsumer
 
         self.topic = topic
+        self.trouble: str | None = None
         self.watch = Stopwatch(broker=_broker)
         _opened.append(self.watch)
         self._consumer: Any = KafkaConsumer(
