@@ -12,7 +12,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from runstart.storage import ObjectStore
 
 if TYPE_CHECKING:
     from runstart.live.script_run import ShownOutcome
-    from runstart.logs import LogSeries
+    from runstart.live.status import LogsSoFar
     from runstart.scripts import ScriptOutcome
 
 FIRST_INTERVAL = 10.0  # seconds between observations
@@ -89,7 +89,7 @@ class DagsterReporter:
         """Write a line to the run's log."""
         self._context.log.info(text)
 
-    def status(self, status: Status, accumulation: Accumulation, logs: Mapping[str, LogSeries]) -> None:
+    def status(self, status: Status, accumulation: Accumulation, logs: LogsSoFar) -> None:
         """Draw and store a picture beside the counting; observe and log when it is time."""
         now = time.monotonic()
         self._observe(now)
@@ -105,8 +105,10 @@ class DagsterReporter:
             self._context.log.warning(self._trouble)
             self._trouble = None
         if self._drawing is None or not self._drawing.is_alive():
-            product = make_live_product(self._sources.record, accumulation, status.ledger, logs)
-            self._drawing = threading.Thread(target=self._draw, args=(status, product), name="display", daemon=True)
+            product = make_live_product(self._sources.record, accumulation, status.ledger)
+            self._drawing = threading.Thread(
+                target=self._draw, args=(status, product, logs), name="display", daemon=True
+            )
             self._drawing.start()
 
     def script(self, shown: ShownOutcome) -> None:
@@ -117,11 +119,12 @@ class DagsterReporter:
                 self._spent += len(line)
                 (self._context.log.warning if shown.outcome.error else self._context.log.info)(line)
 
-    def _draw(self, status: Status, product: RunProduct) -> None:
+    def _draw(self, status: Status, product: RunProduct, logs: LogsSoFar) -> None:
         shown = self._shown
         script_pictures = {} if shown is None else shown.pictures
         script_thumbnails = {} if shown is None else shown.thumbnails
         try:
+            product = replace(product, logs=logs())
             small = script_thumbnails | thumbnails(product) | log_thumbnails(product)
             pictures = Pictures(small, overview_png(product))
             self._store.put(f"{self._folder}/display/overview.png", pictures.overview)

@@ -33,7 +33,7 @@ from runstart.live import (
 )
 from runstart.live.accumulation import Accumulation
 from runstart.live.script_run import ShownOutcome
-from runstart.logs import LogSeries
+from runstart.live.status import LogsSoFar
 from runstart.product import StoredProduct, read_product
 from runstart.storage import ObjectStore, StoredObject
 
@@ -133,7 +133,7 @@ class Notebook:
     def script(self, shown: ShownOutcome) -> None:
         self.shown.append(shown)
 
-    def status(self, status: Status, accumulation: Accumulation, logs: Mapping[str, LogSeries]) -> None:
+    def status(self, status: Status, accumulation: Accumulation, logs: LogsSoFar) -> None:
         self.statuses.append(status)
         if self._on_status is not None:
             self._on_status(status, accumulation)

@@ -89,8 +89,8 @@ class Companions:
         self._logs.look()
         script, stream = self._script, self._stream
         if script is not None and script.is_due and accumulation.events_in_views:
-            product = make_live_product(self._record, accumulation, ledger, self._logs.book.series(), whole=True)
-            script.begin(product, accumulation.kept_events)
+            product = make_live_product(self._record, accumulation, ledger, whole=True)
+            script.begin(product, accumulation.kept_events, self._logs.book.series)
         if script is not None and (shown := script.take_shown()) is not None:
             self._show(shown)
         if stream is not None and stream.is_idle:

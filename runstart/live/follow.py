@@ -374,7 +374,7 @@ class Follower:
             self._next_display = now + self._instrument.display_interval
             status = self._status(now)
             self._companions.look(self.accumulation, status.ledger)
-            self._reporter.status(status, self.accumulation, self._companions.log_series())
+            self._reporter.status(status, self.accumulation, self._companions.log_series)
 
     def _status(self, now: float) -> Status:
         accumulation = self.accumulation

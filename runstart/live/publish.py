@@ -128,7 +128,6 @@ def make_live_product(
     record: RunRecord,
     accumulation: Accumulation,
     ledger: dict[str, int],
-    logs: Mapping[str, LogSeries] = MappingProxyType({}),
     *,
     whole: bool = False,
 ) -> RunProduct:
@@ -142,8 +141,6 @@ def make_live_product(
         Its counts so far.
     ledger : dict of str to int
         Its ledger so far.
-    logs : mapping of str to LogSeries
-        Its logs so far.
     whole : bool
         Whether the pixel x TOF table is copied too: it is large, and not in the overview picture.
     """
@@ -159,7 +156,6 @@ def make_live_product(
         series=accumulation.series.copy(),
         ledger=ledger,
         provenance={},
-        logs=logs,
     )
 
 

@@ -24,6 +24,7 @@ from runstart.storage import ObjectMissing, ObjectStore
 if TYPE_CHECKING:
     from runstart.launchers import Launcher
     from runstart.live.kept_events import KeptEvents
+    from runstart.live.status import LogsSoFar
     from runstart.product import RunProduct, StoredProduct
     from runstart.scripts import ScriptOutcome
 
@@ -104,7 +105,7 @@ class ScriptRun:
         busy = self._thread is not None and self._thread.is_alive()
         return not busy and self._keeper.current is not None and time.monotonic() >= self._next
 
-    def begin(self, product: RunProduct, events: KeptEvents | None) -> None:
+    def begin(self, product: RunProduct, events: KeptEvents | None, logs: LogsSoFar) -> None:
         """Execute the script in a thread of its own.
 
         Parameters
@@ -113,10 +114,12 @@ class ScriptRun:
             A copy that nobody changes.
         events : KeptEvents or None
             The newest events.
+        logs : callable
+            Returns the logs so far; called in that thread.
         """
         self._next = time.monotonic() + self._script.interval
         self._thread = threading.Thread(
-            target=self._work, args=(product, events, False), name="script", daemon=True
+            target=self._work, args=(product, events, logs, False), name="script", daemon=True
         )
         self._thread.start()
 
@@ -134,7 +137,7 @@ class ScriptRun:
             self.remarks.append(f"The run ends without its reduction script. {self._keeper.trouble or ''}".rstrip())
             return None
         self._shown = None
-        self._work(product, events, True)
+        self._work(product, events, lambda: product.logs, True)
         return self.take_shown()
 
     @property
@@ -162,7 +165,7 @@ class ScriptRun:
             "isolation": last.isolation if last is not None else "",
         }
 
-    def _work(self, product: RunProduct, events: KeptEvents | None, finished: bool) -> None:
+    def _work(self, product: RunProduct, events: KeptEvents | None, logs: LogsSoFar, finished: bool) -> None:
         from runstart.scripts import ScriptInput, execute
         from runstart.scripts.pictures import script_pictures, script_thumbnails
 
@@ -176,7 +179,7 @@ class ScriptRun:
             given = ScriptInput.from_product(
                 product,
                 metadata=self._metadata,
-                logs=product.logs,
+                logs=logs(),
                 events=events,
                 previous=previous,
                 reference=reference,

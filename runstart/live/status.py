@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from runstart.live.accumulation import Accumulation
 
 if TYPE_CHECKING:
     from runstart.live.script_run import ShownOutcome
     from runstart.logs import LogSeries
+
+LogsSoFar: TypeAlias = "Callable[[], Mapping[str, LogSeries]]"
+"""Asks for copies of all logs of the run; may be called in any thread."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,8 @@ class Reporter(Protocol):
     def remark(self, text: str) -> None:
         """Tell one thing that the user should know."""
 
-    def status(self, status: Status, accumulation: Accumulation, logs: Mapping[str, LogSeries]) -> None:
-        """Show the figures, the counts and the logs so far; called every `display_interval`, must return at once."""
+    def status(self, status: Status, accumulation: Accumulation, logs: LogsSoFar) -> None:
+        """Show figures, counts and, where they are asked for, logs; called every `display_interval`, returns at once."""
 
     def script(self, shown: ShownOutcome) -> None:
         """Show what the reduction script made; must return at once."""
@@ -83,7 +86,7 @@ class Silent:
     def remark(self, text: str) -> None:
         """Drop it."""
 
-    def status(self, status: Status, accumulation: Accumulation, logs: Mapping[str, LogSeries]) -> None:
+    def status(self, status: Status, accumulation: Accumulation, logs: LogsSoFar) -> None:
         """Drop it."""
 
     def script(self, shown: ShownOutcome) -> None:

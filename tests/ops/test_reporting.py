@@ -70,7 +70,7 @@ def _reporter(tmp_path: Path, context: Context, store: Any = None) -> tuple[Dags
 
 def _tell(reporter: DagsterReporter, status: Status, accumulation: Accumulation) -> None:
     """Report, and wait for the picture."""
-    reporter.status(status, accumulation, {})
+    reporter.status(status, accumulation, dict)
     reporter.__exit__(None, None, None)
 
 
@@ -100,7 +100,8 @@ def test_a_day_of_observations_backs_off_to_a_minute_and_takes_at_most_20_mb(
 ) -> None:
     monkeypatch.setattr(ops.reporting, "overview_png", lambda product: bytes(60_000))
     monkeypatch.setattr(ops.reporting, "thumbnails", lambda product: {"TOF spectrum": "x" * 8_000})
-    monkeypatch.setattr(ops.reporting, "make_live_product", lambda record, accumulation, ledger, logs: None)
+    monkeypatch.setattr(ops.reporting, "make_live_product", lambda record, accumulation, ledger: None)
+    monkeypatch.setattr(ops.reporting, "replace", lambda product, logs: None)
     monkeypatch.setattr(ops.reporting, "log_thumbnails", lambda product: {})
     context = Context()
     reporter, accumulation = _reporter(tmp_path, context)
@@ -184,7 +185,7 @@ def test_the_script_s_pictures_are_shown_with_the_others(tmp_path: Path, clock: 
 def test_a_live_run_is_listed_until_it_ends(tmp_path: Path) -> None:
     reporter, accumulation = _reporter(tmp_path, Context())
     store, record = FileStore(tmp_path / "store"), reporter._sources.record
-    reporter.status(_status(5), accumulation, {})
+    reporter.status(_status(5), accumulation, dict)
     assert reporter._drawing is not None
     reporter._drawing.join()
     status = json.loads(store.get(live_status_key(record.instrument, record.partition_key)).data)
