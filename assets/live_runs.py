@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from ops import reduce_live
-from ops.metadata import describe_result
+from ops.metadata import describe_result, load_pictures
 from resources import EpicsResource, KafkaResource, LauncherResource, ObjectStoreResource
 
 if TYPE_CHECKING:
@@ -94,9 +94,7 @@ def _define_asset(instrument: "Instrument", access: "Access") -> dg.AssetsDefini
         store = object_store.open()
         epics.apply()
         result = reduce_live(context, instrument, kafka, store, launcher.open(), access)
-        pictures = {
-            name: store.get(f"{result.folder}/{name}").data for name in result.files if name.endswith(".png")
-        }
+        pictures = load_pictures(store, result)
         return dg.MaterializeResult(
             metadata=describe_result(result, pictures), data_version=dg.DataVersion(result.digest)
         )

@@ -10,6 +10,9 @@ import dagster as dg
 
 if TYPE_CHECKING:
     from runstart.live import Result, Status
+    from runstart.storage import ObjectStore
+
+LARGEST_PICTURES = 5_000_000  # bytes of pictures in one materialization
 
 _MEANINGS = {
     "messages_read": "Messages read from the topic",
@@ -42,6 +45,19 @@ class Pictures(NamedTuple):
     def nbytes(self) -> int:
         """Bytes that they take in Dagster's event log."""
         return sum(map(len, self.thumbnails.values())) + 4 * len(self.overview) // 3
+
+
+def load_pictures(store: ObjectStore, result: Result) -> dict[str, bytes]:
+    """Return a result's pictures by file name, as many as the event log should take; all are in its folder."""
+    pictures: dict[str, bytes] = {}
+    room = LARGEST_PICTURES
+    for name in result.files:
+        if name.endswith(".png"):
+            data = store.get(f"{result.folder}/{name}").data
+            if len(data) <= room:
+                pictures[name] = data
+                room -= len(data)
+    return pictures
 
 
 def show_png(png: bytes, title: str) -> dg.MarkdownMetadataValue:
@@ -97,7 +113,7 @@ def describe_result(result: Result, pictures: dict[str, bytes]) -> dict[str, Any
     if result.script_sha256 or result.script_error:
         metadata["script"] = show_script(result.script_sha256, result.script_error, result.isolation)
     if result.script_output:
-        metadata["script_output"] = show_text(result.script_output)
+        metadata["script printed"] = show_text(result.script_output)
     if result.log_samples:
         metadata["logs"] = dg.MetadataValue.table(
             [dg.TableRecord({"log": name, "samples": f"{n:,}"}) for name, n in result.log_samples.items()]

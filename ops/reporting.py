@@ -68,6 +68,8 @@ class DagsterReporter:
         self._drawing: threading.Thread | None = None
         self._drawn: tuple[Status, Pictures] | None = None
         self._trouble: str | None = None
+        self._warned: str | None = None
+        self._stored: ShownOutcome | None = None
         self._script = _ScriptLines()
         self._shown: ShownOutcome | None = None
         self._live_key = live_status_key(sources.record.instrument, sources.record.partition_key)
@@ -101,9 +103,9 @@ class DagsterReporter:
                 f"{status.phase}: {status.events_in_views:,} events in the views, "
                 f"{status.events_per_second:,.0f} a second, {status.lag_seconds:.1f} s behind."
             )
-        if self._trouble is not None:
+        if self._trouble is not None and self._trouble != self._warned:
             self._context.log.warning(self._trouble)
-            self._trouble = None
+            self._warned = self._trouble
         if self._drawing is None or not self._drawing.is_alive():
             product = make_live_product(self._sources.record, accumulation, status.ledger)
             self._drawing = threading.Thread(
@@ -121,24 +123,26 @@ class DagsterReporter:
 
     def _draw(self, status: Status, product: RunProduct, logs: LogsSoFar) -> None:
         shown = self._shown
-        script_pictures = {} if shown is None else shown.pictures
+        script_pictures = {} if shown is None or shown is self._stored else shown.pictures
         script_thumbnails = {} if shown is None else shown.thumbnails
         try:
+            text = json.dumps(self._identity() | status.as_dict()).encode()
+            self._store.put(f"{self._folder}/display/status.json", text)
+            self._store.put(self._live_key, text)
             product = replace(product, logs=logs())
             small = script_thumbnails | thumbnails(product) | log_thumbnails(product)
             pictures = Pictures(small, overview_png(product))
             self._store.put(f"{self._folder}/display/overview.png", pictures.overview)
             for name, png in script_pictures.items():
                 self._store.put(f"{self._folder}/display/{name}", png)
-            text = json.dumps(self._identity() | status.as_dict()).encode()
-            self._store.put(f"{self._folder}/display/status.json", text)
-            self._store.put(self._live_key, text)
+            self._stored = shown
         except Transient as error:
             self._trouble = f"The live picture could not be stored: {error}"
             return
         except Exception as error:  # noqa: BLE001 - a picture must never cost an event; the log says why
             self._trouble = f"The live picture could not be drawn: {error!r}"
             return
+        self._trouble = self._warned = None
         self._drawn = (status, pictures)
 
     def _identity(self) -> dict[str, Any]:

@@ -51,14 +51,14 @@ def define_alerts_sensor(instruments: Iterable[Instrument], config_file: Path) -
     ) -> dg.SensorResult | dg.SkipReason:
         if not config_file.is_file():
             return dg.SkipReason(f"Nobody is told anything: there is no {config_file}.")
-        from runstart.alerts import AlertsState, deliver, hold, judge, open_channels, read_alerts
+        from runstart.alerts import deliver, hold, judge, open_channels, read_alerts
 
         configuration = read_alerts(config_file, names)
         channels = open_channels(configuration)
         if not channels:
             return dg.SkipReason(f"Nobody is told anything: {config_file} names no webhook and no e-mail.")
         now = time.time()
-        state = AlertsState.from_json(context.cursor)
+        state = _recall(context)
         state, sighting = _look(context, object_store, configuration, state, now)
         memory, notices = judge(state.memory, sighting, now, configuration.policy)
         outbox = hold(state.outbox, notices, [channel.name for channel in channels])
@@ -68,6 +68,21 @@ def define_alerts_sensor(instruments: Iterable[Instrument], config_file: Path) -
         return dg.SensorResult(skip_reason=_sum_up(state, done), cursor=state.to_json())
 
     return alerts
+
+
+def _recall(context: dg.SensorEvaluationContext) -> AlertsState:
+    """Return what the cursor remembers; nothing if another version of this code wrote it."""
+    from runstart.alerts import AlertsState
+
+    try:
+        return AlertsState.from_json(context.cursor)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        # The old cursor would fail every tick for ever, and nobody would be told anything any more.
+        context.log.error(
+            f"What was told before cannot be read ({type(error).__name__}: {error}): conditions that last are told "
+            "again, and failures since the last tick are not."
+        )
+        return AlertsState()
 
 
 def _look(

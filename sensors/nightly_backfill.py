@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
     from dagster._core.execution.backfill import PartitionBackfill
 
     from runstart.instruments import Instrument
+    from runstart.instruments.script import Script
     from runstart.storage import ObjectStore
 
 NIGHT_TAG = "runstart/nightly"
 CODE_TAG = "runstart/code_version"
+RETRY_TAG = "dagster/will_retry"
 UNFINISHED = (
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -34,6 +38,8 @@ UNFINISHED = (
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 )
+FETCH_SECONDS = 10.0  # for all scripts together
+RETRY_SECONDS = 600.0  # Dagster's daemon launches retries each half minute, and may itself be away for a while
 _PAGE = 500  # Dagster runs read at a time
 _LONGEST_TITLE = 100  # that Dagster takes
 
@@ -86,7 +92,7 @@ def reduce_again(
     rules : Rules
         What is looked at, and how much is reduced.
     seconds : float
-        Time to look at runs.
+        Time to look at scripts and runs.
     dry_run : bool, optional
         Whether only to say what would be done.
 
@@ -97,6 +103,7 @@ def reduce_again(
     """
     if instance.get_backfill(night.backfill_id) is not None:
         return f"Backfill {night.backfill_id} has been requested before; nothing is added to it."
+    deadline = time.monotonic() + seconds
     now = datetime.now(UTC)
     codes, remarks = _codes(instruments)
     names = tuple(instrument.name for instrument in instruments)
@@ -107,7 +114,7 @@ def reduce_again(
         for key in instance.get_dynamic_partitions(live_run_partitions(name).name or "")
         if is_recent(key, rules.days, now)
     ]
-    found = examine_runs(store, runs, launches, seconds=seconds)
+    found = examine_runs(store, runs, launches, seconds=deadline - time.monotonic())
     chosen, left = choose_runs(found.states, codes, rules, now)
     text = " ".join([_describe(chosen, left, found), *remarks])
     if not chosen:
@@ -149,13 +156,26 @@ def _launches(instance: dg.DagsterInstance, newest_first: list[dg.DagsterRun]) -
     nightly = [run for run in newest_first if NIGHT_TAG in run.tags]
     own = [run for run in newest_first if NIGHT_TAG not in run.tags]
     newest = newest_first[0]
+    tried = [run for run in nightly if run.tags.get(CODE_TAG) == runstart.__version__]
+    succeeded = {run.tags[NIGHT_TAG] for run in tried if run.status is dg.DagsterRunStatus.SUCCESS}
     return Launches(
-        unfinished=any(run.status in UNFINISHED for run in newest_first),
+        unfinished=any(run.status in UNFINISHED for run in newest_first) or _will_go_on(instance, newest),
         terminated=bool(own) and own[0].status is dg.DagsterRunStatus.CANCELED,
         check_failed=newest.status is dg.DagsterRunStatus.FAILURE and _failed_check(instance, newest.run_id),
-        nights=len({run.tags[NIGHT_TAG] for run in nightly if run.tags.get(CODE_TAG) == runstart.__version__}),
+        nights=len({run.tags[NIGHT_TAG] for run in tried} - succeeded),
         nightly_run_ids=frozenset(run.run_id for run in nightly),
     )
+
+
+def _will_go_on(instance: dg.DagsterInstance, newest: dg.DagsterRun) -> bool:
+    """Tell whether a launch has just failed and Dagster is about to retry it."""
+    if newest.status is not dg.DagsterRunStatus.FAILURE or newest.tags.get(RETRY_TAG) != "true":
+        return False
+    record = instance.get_run_record_by_id(newest.run_id)
+    if record is None:
+        return False  # somebody has deleted it meanwhile
+    ended_at = record.end_time or record.update_timestamp.timestamp()
+    return time.time() - ended_at < RETRY_SECONDS
 
 
 def _failed_check(instance: dg.DagsterInstance, run_id: str) -> bool:
@@ -166,22 +186,45 @@ def _failed_check(instance: dg.DagsterInstance, run_id: str) -> bool:
     )
 
 
-def _codes(instruments: Iterable[Instrument]) -> tuple[dict[str, Code], list[str]]:
+def _codes(instruments: Sequence[Instrument]) -> tuple[dict[str, Code], list[str]]:
     """Return what reductions are made with now, and remarks about scripts that could not be fetched."""
     codes, remarks = {}, []
+    answers = _fetch_scripts({i.name: i.script for i in instruments if i.script is not None})
     for instrument in instruments:
-        sha256 = None
-        if instrument.script is not None:
-            from runstart.scripts import fetch
-
-            try:
-                sha256 = fetch(instrument.script, os.environ).sha256
-            except (Alert, Transient) as error:
-                remarks.append(
-                    f"Whether results of {instrument.name} are of an older script was not judged: {error}"
-                )
+        sha256, trouble = answers.get(instrument.name, (None, None))
+        if trouble is not None:
+            remarks.append(f"Whether results of {instrument.name} are of an older script was not judged: {trouble}")
         codes[instrument.name] = Code(runstart.__version__, sha256)
     return codes, remarks
+
+
+def _fetch_scripts(scripts: Mapping[str, Script]) -> dict[str, tuple[str | None, str | None]]:
+    """Return SHA-256 or trouble of each instrument's script, all fetched at once."""
+    if not scripts:
+        return {}
+    from runstart.scripts import fetch
+
+    answers: dict[str, tuple[str | None, str | None]] = {}
+
+    def look(name: str) -> None:
+        try:
+            answers[name] = fetch(scripts[name], os.environ).sha256, None
+        except (Alert, Transient) as error:
+            answers[name] = None, str(error)
+        except Exception as error:  # noqa: BLE001 - a bug in fetching must not cost the others their night
+            answers[name] = None, f"Fetching the script failed: {type(error).__name__}"
+
+    # Daemons, which nobody joins at exit: a source that hangs is left behind.
+    threads = [
+        threading.Thread(target=look, args=(name,), name=f"script of {name}", daemon=True) for name in scripts
+    ]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + FETCH_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    late = None, f"Its source has not answered within {FETCH_SECONDS:g} s."
+    return {name: answers.get(name, late) for name in scripts}
 
 
 def _describe(chosen: Sequence[Choice], left: int, found: Examination) -> str:
@@ -198,6 +241,8 @@ def _describe(chosen: Sequence[Choice], left: int, found: Examination) -> str:
         parts.append(f"{left:,} more have to wait for the next night.")
     if found.skipped:
         parts.append(f"There was no time to look at {found.skipped:,} older runs.")
+    if found.unreadable:
+        parts.append(f"{found.unreadable:,} runs have a damaged head or result, and were left alone.")
     return " ".join(parts)
 
 

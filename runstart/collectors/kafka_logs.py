@@ -85,7 +85,7 @@ class KafkaLogsCollector(Collector):
             self._read(run)
         except (Alert, Transient) as error:
             run.trouble(str(error))
-            self._close()
+            self._give_up(error)
             run.wait(_RETRY_SECONDS)
 
     def on_run_end(self, run: RunContext) -> None:
@@ -102,7 +102,9 @@ class KafkaLogsCollector(Collector):
                     self._read(run)
                 except (Alert, Transient) as error:
                     run.trouble(f"The logs were not read to the end of the run: {error}")
-                    self._close()
+                    self._give_up(error)
+                    if not self._positions:
+                        ends = None
                     time.sleep(_RETRY_SECONDS / 2)
                 if time.monotonic() > deadline:
                     run.trouble(run.current_trouble or "The logs were not read to the end of the run.")
@@ -191,6 +193,12 @@ class KafkaLogsCollector(Collector):
         if self._unfit:
             found.append(f"{self._unfit:,} messages hold vectors, or samples without times, which no log takes")
         return "; ".join(found) + "." if found else None
+
+    def _give_up(self, error: Alert | Transient) -> None:
+        """Leave the topic; begin with the run's start if it may have been made anew, with other offsets."""
+        if isinstance(error, Alert):
+            self._positions = {}
+        self._close()
 
     def _close(self) -> None:
         if self._log is not None:

@@ -1,8 +1,8 @@
 """The filter of system calls of a confined process: no sockets, no other processes, nothing that hides memory.
 
 A list of what is refused, not of what is allowed: numerical libraries call nearly everything else. Refused
-calls fail with EPERM, so that a script sees an ordinary `PermissionError`. `clone3` fails as unknown, because a
-filter cannot read its flags; libraries then use `clone`.
+calls fail with EPERM, so that a script sees an ordinary `PermissionError`. `clone3` and `openat2` fail as unknown,
+because a filter cannot read their flags; libraries then use `clone` and `openat`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ _COLUMN = {"x86_64": 0, "aarch64": 1}
 # Numbers on x86_64 and aarch64; None where the call does not exist.
 _REFUSED: dict[str, tuple[int | None, int | None]] = {
     # network
-    "socket": (41, 198),
+    "socket": (41, 198), "socketpair": (53, 199), "connect": (42, 203), "bind": (49, 200),
     # other processes, and what a process tells the scheduler
     "ptrace": (101, 117), "kill": (62, 129), "tkill": (200, 130), "tgkill": (234, 131),
+    "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
     "pidfd_send_signal": (424, 424), "pidfd_open": (434, 434), "pidfd_getfd": (438, 438),
     "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
     "process_madvise": (440, 440), "setsid": (112, 157), "setpriority": (141, 140),
@@ -29,6 +30,8 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180), "userfaultfd": (323, 282),
     # calls inside calls
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
+    # what early versions of Landlock do not hold
+    "truncate": (76, 45),
     # what belongs to a file but is not its content: Landlock does not hold it
     "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
     "chown": (92, None), "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54),
@@ -49,14 +52,27 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "syslog": (103, 116),
 }  # fmt: skip
 _OF_THIS_PROCESS_ONLY = {"prlimit64": (302, 261), "sched_setaffinity": (203, 122)}
-_CLONE, _CLONE3 = (56, 220), 435
+# Commands by which a file signals another process: F_SETOWN, F_SETSIG, F_SETOWN_EX; FIOSETOWN, SIOCSPGRP.
+_REFUSED_COMMANDS = {"fcntl": ((72, 25), (8, 10, 15)), "ioctl": ((16, 29), (0x8901, 0x8902))}
+_CLONE = (56, 220)
 _NAMESPACE_FLAGS = 0x7E020000
+# Opening that empties a file without asking to write it; the number of the argument that holds the flags.
+_OPENING: dict[str, tuple[tuple[int | None, int | None], int]] = {"open": ((2, None), 1), "openat": ((257, 56), 2)}
+_TRUNCATING, _ACCESS_MODE = 0x200, 0b11
+_CALLS_OF_STRUCTURES = {"clone3": (435, 435), "openat2": (437, 437)}
 
-_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCH, _ARGUMENT_0 = 0, 4, 16
+_LOAD, _AND, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
+_NUMBER, _ARCH, _ARGUMENTS, _ARGUMENT_SIZE = 0, 4, 16, 8
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
 _X32 = 0x40000000
+
+_Instruction = tuple[int, int, int, int]
+# To read only, and the mode 3 that Landlock takes for no access at all.
+_EMPTIES_UNASKED: tuple[_Instruction, ...] = (
+    (_JUMP_EQUAL, 0, 1, _TRUNCATING),
+    (_JUMP_EQUAL, 0, 1, _TRUNCATING | _ACCESS_MODE),
+)
 
 
 def is_known() -> bool:
@@ -89,20 +105,27 @@ def program() -> bytes:
         number = numbers[column]
         if number is not None:
             code += [(_JUMP_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | _EPERM)]
-    code += [(_JUMP_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]
-    for numbers in _OF_THIS_PROCESS_ONLY.values():
-        code += _judge_argument(numbers[column], (_JUMP_EQUAL, 1, 0, 0))
-    code += _judge_argument(_CLONE[column], (_JUMP_ANY_BIT, 0, 1, _NAMESPACE_FLAGS))
+    for known in _CALLS_OF_STRUCTURES.values():
+        code += [(_JUMP_EQUAL, 0, 1, known[column]), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]
+    for known in _OF_THIS_PROCESS_ONLY.values():
+        code += _judge_argument(known[column], 0, (_JUMP_EQUAL, 1, 0, 0))
+    code += _judge_argument(_CLONE[column], 0, (_JUMP_ANY_BIT, 0, 1, _NAMESPACE_FLAGS))
+    for known, commands in _REFUSED_COMMANDS.values():
+        code += _judge_argument(known[column], 1, *((_JUMP_EQUAL, 0, 1, command) for command in commands))
+    for numbers, flags in _OPENING.values():
+        number = numbers[column]
+        if number is not None:
+            code += _judge_argument(number, flags, *_EMPTIES_UNASKED, mask=_TRUNCATING | _ACCESS_MODE)
     code.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("HBBI", *instruction) for instruction in code)
 
 
-def _judge_argument(number: int, refuse_if: tuple[int, int, int, int]) -> list[tuple[int, int, int, int]]:
-    """Return the instructions that judge a call by the low half of its first argument."""
-    return [
-        (_JUMP_EQUAL, 0, 4, number),
-        (_LOAD, 0, 0, _ARGUMENT_0),
-        refuse_if,
-        (_RETURN, 0, 0, _ERRNO | _EPERM),
-        (_RETURN, 0, 0, _ALLOW),
-    ]
+def _judge_argument(
+    number: int, argument: int, *refuse_if: _Instruction, mask: int = 0xFFFFFFFF
+) -> list[_Instruction]:
+    """Return the instructions that judge a call by the low half of one of its arguments, under a mask."""
+    judgement = [(_LOAD, 0, 0, _ARGUMENTS + _ARGUMENT_SIZE * argument), (_AND, 0, 0, mask)]
+    for condition in refuse_if:
+        judgement += [condition, (_RETURN, 0, 0, _ERRNO | _EPERM)]
+    judgement.append((_RETURN, 0, 0, _ALLOW))
+    return [(_JUMP_EQUAL, 0, len(judgement), number), *judgement]

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 _PROC = Path("/proc")
+_ENDLESS = 1 << 62
 
 
 def descendants() -> list[int]:
@@ -45,14 +46,14 @@ def resident_bytes(processes: list[int]) -> int:
 
 
 def folder_bytes(folders: list[str], most_entries: int) -> int:
-    """Return the bytes below folders, links not followed; more than `most_entries` entries are infinitely many.
+    """Return the bytes below folders, links not followed; infinitely many if the walk cannot be finished.
 
     Parameters
     ----------
     folders : list of str
         Walked one after the other.
     most_entries : int
-        Bound of the walk.
+        Bound of the walk: with more, it is not finished.
     """
     total = entries = 0
     ahead = list(folders)
@@ -62,11 +63,20 @@ def folder_bytes(folders: list[str], most_entries: int) -> int:
                 for entry in listing:
                     entries += 1
                     if entries > most_entries:
-                        return 1 << 62
+                        return _ENDLESS
                     if entry.is_dir(follow_symlinks=False):
                         ahead.append(entry.path)
                     else:
-                        total += entry.stat(follow_symlinks=False).st_size
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
+                        total += _bytes_of(entry)
+        except (FileNotFoundError, NotADirectoryError):
             continue  # changed under the walk by the task
+        except OSError:
+            return _ENDLESS  # too deep or closed: the task made it so
     return total
+
+
+def _bytes_of(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0  # removed under the walk

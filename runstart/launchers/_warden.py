@@ -15,7 +15,6 @@ import json
 import os
 import resource
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from typing import Any
 from runstart.launchers import _seccomp
 from runstart.launchers._confine import bubblewrap_command, confine
 from runstart.launchers._tree import descendants, folder_bytes, resident_bytes
+from runstart.launchers.removal import remove_tree
 
 KEPT_OUTPUT = 64 * 1024
 """Bytes of output that are kept."""
@@ -73,9 +73,11 @@ class _Watch:
             return {"reason": "exit", "exit_code": None, "seconds": 0.0, "trouble": str(problem)}
         finally:
             os.close(writing)
-        reason = self._watch(child, reading, began)
-        seconds = time.monotonic() - began
-        _remove_all(child)
+        try:
+            reason = self._watch(child, reading, began)
+        finally:
+            seconds = time.monotonic() - began
+            _remove_all(child)
         self._read(reading)
         self._write_log()
         if self._is_orphan:
@@ -94,7 +96,9 @@ class _Watch:
         """Remove the folders that nobody else will remove any more."""
         for folder in (self._order["scratch"], str(self._log.parent)):
             if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+                # Nobody is left to be told, and the other folder has to go all the same.
+                with contextlib.suppress(OSError):
+                    remove_tree(folder)
 
     def _start(self, output: int) -> subprocess.Popen[bytes]:
         order = self._order
@@ -186,8 +190,10 @@ class _Watch:
     def _write_log(self) -> None:
         """Put the end of the output where the launcher looks for it."""
         fresh = self._log.with_suffix(".new")
-        fresh.write_bytes(self._tail)
-        fresh.replace(self._log)
+        # A full disk must not end the watch: an older end of the output stays.
+        with contextlib.suppress(OSError):
+            fresh.write_bytes(self._tail)
+            fresh.replace(self._log)
 
 
 def _confine_or_say(order: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from runstart.launchers.launcher import LaunchSpec, Limits, Mount
 from runstart.launchers.subprocess_launcher import SubprocessLauncher
 
 _PROBE_S = 30.0
+_GRACE_S = 30.0  # for the process that watches it
 _CONFINED = "this process is confined"
 _PROBE = f"""
 import socket, sys
@@ -67,7 +68,7 @@ def is_available(isolation: Isolation) -> bool:
         )
         task = launcher.start(spec)
         try:
-            ended = launcher.wait(task)
+            ended = launcher.wait(task, _PROBE_S + _GRACE_S)
             return ended is not None and ended.exit_code == 0 and launcher.logs(task).strip() == _CONFINED
         finally:
             launcher.remove(task)

@@ -6,6 +6,7 @@ else is to be done happens in threads and processes of their own, and what goes 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from runstart.logs import LogSeries
     from runstart.product import RunProduct
     from runstart.storage import ObjectStore
+
+
+MOST_TROUBLES_TOLD = 200  # kinds of them, in the log of one run; the status has them all
+_NUMBERS = re.compile(r"[\d,.]+")
 
 
 class Companions:
@@ -43,7 +48,11 @@ class Companions:
     epoch : int
         Of the lease.
     replay : bool
-        Whether the run is over: devices are not read, and nothing is published to the results topic.
+        Whether the run is over: devices are not read.
+    publishes : bool
+        Whether results go to the results topic: those of a run that had a result before do not.
+    stop_time_ns : int or None
+        The frozen stop of a run that is over.
     """
 
     def __init__(
@@ -56,15 +65,17 @@ class Companions:
         *,
         epoch: int,
         replay: bool,
+        publishes: bool,
+        stop_time_ns: int | None,
     ) -> None:
         instrument = sources.instrument
         self._record = sources.record
         self._reporter = reporter
-        self._logs = RunLogs(sources, store, epoch, replay=replay)
+        self._logs = RunLogs(sources, store, epoch, replay=replay, stop_time_ns=stop_time_ns)
         self._script: ScriptRun | None = None
         if instrument.script is not None:
             self._script = ScriptRun(instrument.script, sources.record, store, launcher, environ)
-        self._stream = None if replay or instrument.topics.results is None else ResultStream(sources)
+        self._stream = ResultStream(sources) if publishes and instrument.topics.results is not None else None
         self._told: set[str] = set()
 
     def __enter__(self) -> Companions:
@@ -78,11 +89,13 @@ class Companions:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop what is still going on."""
-        self._logs.abandon()
-        if self._script is not None:
-            self._script.stop()
-        if self._stream is not None:
-            self._stream.close()
+        try:
+            self._logs.abandon()
+        finally:
+            if self._script is not None:
+                self._script.stop()
+            if self._stream is not None:
+                self._stream.close()
 
     def look(self, accumulation: Accumulation, ledger: dict[str, int]) -> None:
         """Give copies to whoever is ready for one, and tell what has come; returns at once."""
@@ -152,14 +165,14 @@ class Companions:
             self._stream.publish_script(shown)
 
     def _tell_remarks(self) -> None:
-        """Tell remarks, and each trouble once while it lasts; what an execution ended with was told with it."""
+        """Tell remarks, and each trouble once, whatever numbers it holds; an execution's error was told with it."""
         for source in (self._logs, self._script):
-            if source is not None:
-                for remark in source.remarks:
-                    self._reporter.remark(remark)
-                source.remarks.clear()
-        told = None if self._script is None else self._script.last_error
-        troubles = {f"{t['name']}: {t['text']}" for t in self.status()["troubles"] if t["text"] != told}
-        for text in sorted(troubles - self._told):
-            self._reporter.remark(text)
-        self._told = troubles
+            while source is not None and source.remarks:  # others append meanwhile
+                self._reporter.remark(source.remarks.pop(0))
+        error = None if self._script is None else self._script.last_error
+        for trouble in self.status()["troubles"]:
+            text = f"{trouble['name']}: {trouble['text']}"
+            shape = _NUMBERS.sub("#", text)
+            if trouble["text"] != error and shape not in self._told and len(self._told) < MOST_TROUBLES_TOLD:
+                self._told.add(shape)
+                self._reporter.remark(text)

@@ -75,11 +75,15 @@ class EventWindow:
 
     def events(self) -> KeptEvents:
         """Return a copy of what is held."""
-        held = min(self._added, self._pulse_time_ns.size)
-        order = (np.arange(held) + self._added - held) % max(1, self._pulse_time_ns.size)
+        size = self._pulse_time_ns.size
+        held = min(self._added, size)
+        oldest = self._added % size if self._added > size else 0
         complete = self._complete and self._added <= self._most
         return KeptEvents(
-            self._pulse_time_ns[order], self._time_of_flight_ns[order], self._detector_id[order], complete
+            np.concatenate([self._pulse_time_ns[oldest:held], self._pulse_time_ns[:oldest]]),
+            np.concatenate([self._time_of_flight_ns[oldest:held], self._time_of_flight_ns[:oldest]]),
+            np.concatenate([self._detector_id[oldest:held], self._detector_id[:oldest]]),
+            complete,
         )
 
     def _put(self, times: NDArray[np.int64], tof: NDArray[np.int64], ids: NDArray[np.uint32]) -> None:

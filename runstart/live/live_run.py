@@ -113,6 +113,8 @@ def reduce_run(
                 os.environ if environ is None else environ,
                 epoch=lease.head.epoch,
                 replay=lease.head.frozen is not None,
+                publishes=current is None,
+                stop_time_ns=None if lease.head.frozen is None else lease.head.frozen.stop_time_ns,
             )
             with companions:
                 result = _count_and_publish(store, sources, launch, reporter, lease, companions)

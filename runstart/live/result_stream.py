@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from runstart.kafka.result_topic import ResultTopic
 
 if TYPE_CHECKING:
+    from runstart.events import DataArrayMessage
     from runstart.live.follow import Sources
     from runstart.live.script_run import ShownOutcome
     from runstart.product import RunProduct
@@ -49,15 +51,16 @@ class ResultStream:
 
     def publish(self, product: RunProduct) -> None:
         """Publish the views of a product that nobody changes, in a thread of its own."""
-        self._thread = threading.Thread(target=self._publish, args=(product,), name="results", daemon=True)
-        self._thread.start()
+        from runstart.product.data_arrays import views_as_data_arrays
+
+        self._in_turn(lambda: views_as_data_arrays(product, time.time_ns()))
 
     def publish_script(self, shown: ShownOutcome) -> None:
         """Publish the named arrays that the reduction script returned."""
         from runstart.scripts.data_arrays import script_as_data_arrays
 
         arrays = shown.outcome.arrays
-        self._topic.publish(script_as_data_arrays(self._instrument, self._run_key, arrays, time.time_ns()))
+        self._in_turn(lambda: script_as_data_arrays(self._instrument, self._run_key, arrays, time.time_ns()))
 
     def close(self) -> None:
         """Wait a little for what is still on its way."""
@@ -65,7 +68,14 @@ class ResultStream:
             self._thread.join()
         self._topic.close(CLOSE_SECONDS)
 
-    def _publish(self, product: RunProduct) -> None:
-        from runstart.product.data_arrays import views_as_data_arrays
+    def _in_turn(self, make: Callable[[], list[DataArrayMessage]]) -> None:
+        """Make and publish messages in a thread of their own, after those before them."""
+        before = self._thread
 
-        self._topic.publish(views_as_data_arrays(product, time.time_ns()))
+        def publish() -> None:
+            if before is not None:
+                before.join()
+            self._topic.publish(make())
+
+        self._thread = threading.Thread(target=publish, name="results", daemon=True)
+        self._thread.start()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from runstart.errors import Transient
+from runstart.errors import Alert, Transient
 from runstart.live.record import run_prefix
 from runstart.logs import LogBook, LogStore
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from runstart.live.follow import Sources
     from runstart.logs import LogSeries
     from runstart.storage import ObjectStore
+
+_ABANDON_SECONDS = 5.0  # for a save that is under way
 
 
 class RunLogs:
@@ -34,6 +36,8 @@ class RunLogs:
         Of the lease; names the segments.
     replay : bool
         Whether the run is over, so that only logs that can be read again are collected.
+    stop_time_ns : int or None
+        The frozen stop, so that no later sample is taken; None while the run is not frozen.
 
     Attributes
     ----------
@@ -41,7 +45,9 @@ class RunLogs:
         What the user should know; the caller takes them.
     """
 
-    def __init__(self, sources: Sources, store: ObjectStore, epoch: int, *, replay: bool) -> None:
+    def __init__(
+        self, sources: Sources, store: ObjectStore, epoch: int, *, replay: bool, stop_time_ns: int | None
+    ) -> None:
         from runstart.collectors import Collecting, RunFacts
 
         record = sources.record
@@ -55,6 +61,8 @@ class RunLogs:
         )
         self.remarks: list[str] = []
         self.book = LogBook(record.partition_key, record.start_time_ns)
+        if stop_time_ns is not None:
+            self.book.close(stop_time_ns)
         self._segments = LogStore(store, run_prefix(record.instrument, record.partition_key), epoch)
         self._interval = sources.instrument.snapshot_interval
         self._next_save = time.monotonic() + self._interval
@@ -97,7 +105,9 @@ class RunLogs:
         """Stop the collectors of a run that is not finished here, and keep what they have collected."""
         self._collecting.abandon()
         if self._saving is not None:
-            self._saving.join()
+            self._saving.join(_ABANDON_SECONDS)
+            if self._saving.is_alive():
+                return  # the store hangs; the process must end
         self._save()
 
     def status(self) -> dict[str, dict[str, Any]]:
@@ -112,7 +122,7 @@ class RunLogs:
     def _save(self) -> None:
         try:
             self._segments.save(self.book)
-        except Transient as error:
+        except (Alert, Transient) as error:
             self._trouble = f"New log samples could not be stored and will be tried again: {error}"
         else:
             self._trouble = None

@@ -191,8 +191,10 @@ class ScriptRun:
             self._last = outcome
             self._shown = ShownOutcome(outcome, script_pictures(outcome), script_thumbnails(outcome))
             self._failure = None
-        except (Alert, Transient, OSError) as error:
+        except (Alert, Transient) as error:
             self._failure = f"The reduction script could not be executed: {error}"
+        except OSError as error:  # its text may hold a random path, and be new each time
+            self._failure = f"The reduction script could not be executed: {error.strerror or type(error).__name__}"
         except Exception as error:  # noqa: BLE001 - a script must never cost an event; the log says why
             self._failure = f"The reduction script could not be executed: {error!r}"
 
@@ -217,6 +219,9 @@ class ScriptRun:
         try:
             return read_product(self._store.get(f"{current.folder}/{NEXUS_NAME}").data)
         except ObjectMissing:
+            return None
+        except Alert as problem:
+            self.remarks.append(f"Run {partition_key} cannot be compared with: {problem}")
             return None
 
 

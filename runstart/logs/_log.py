@@ -70,6 +70,20 @@ class Log:
         if len(self) > self.most:
             self._thin()
 
+    def extend(self, series: LogSeries) -> bool:
+        """Add samples that are stored already and newer than all others, if they fit; return False if they do not."""
+        if len(self) + len(series) > self.most or not self._settle_kind_for(series.values):
+            return False
+        self.time_ns.frombytes(np.asarray(series.time_ns, np.int64).tobytes())
+        if isinstance(self.values, list):
+            self.values.extend(series.values)
+        else:
+            self.values.frombytes(np.asarray(series.values, np.float64).tobytes())
+        self.severity.frombytes(np.asarray(series.severity, np.int8).tobytes())
+        statuses = series.status or ("",) * len(series)
+        self._status.extend(self._status_code(status) for status in statuses)
+        return True
+
     def describe(self, unit: str, source: str) -> None:
         """Note unit and source, if they are known and new; the newest sample is stored with them once more."""
         told = (unit or self.unit, source or self.source)
@@ -119,6 +133,17 @@ class Log:
         if isinstance(value, str):
             self.values = [""] * len(self.time_ns)
 
+    def _settle_kind_for(self, values: np.typing.NDArray[np.float64] | tuple[str, ...]) -> bool:
+        """Settle the kind by values of one kind, and return whether they are of the log's without a change."""
+        if not isinstance(values, tuple):
+            if isinstance(self.values, list):
+                return False
+            self._kind_known = self._kind_known or not np.isnan(values).all()
+            return True
+        if not self._kind_known:
+            self._settle_kind(next(filter(None, values), ""))
+        return isinstance(self.values, list)
+
     def _status_code(self, status: str) -> int:
         if len(self._statuses) >= _MOST_STATUSES:
             return self._statuses.get(status, 0)
@@ -127,8 +152,7 @@ class Log:
     def _status_texts(self, codes: np.typing.NDArray[np.uint16]) -> tuple[str, ...]:
         if not codes.any():
             return ()
-        texts = list(self._statuses)
-        return tuple(texts[code] for code in codes)
+        return tuple(np.array(list(self._statuses), object)[codes])
 
     def _thin(self) -> None:
         """Leave out half of the samples within each stretch of one severity; of all, if that is not enough."""

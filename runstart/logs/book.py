@@ -11,8 +11,12 @@ text in a log of numbers is refused and counted, a number in a log of texts beco
 from __future__ import annotations
 
 import copy
+import operator
 import threading
 from array import array
+from dataclasses import replace
+
+import numpy as np
 
 from runstart.events import Severity
 from runstart.logs._log import Log
@@ -69,6 +73,11 @@ class LogBook:
         bool
             True if it was stored; False for a duplicate, an older value at the start, a sample after the stop, and
             what is refused. `counters` say which.
+
+        Raises
+        ------
+        TypeError, ValueError, OverflowError
+            If its time, value or severity is none; the book is as it was.
         """
         with self._lock:
             outcome = self._place(sample)
@@ -109,9 +118,14 @@ class LogBook:
                     del self._logs[name]
 
     def series(self) -> dict[str, LogSeries]:
-        """Return copies of all logs by name, sorted by name."""
-        with self._lock:
-            return {name: self._logs[name].series() for name in sorted(self._logs)}
+        """Return copies of all logs that have samples by name, sorted by name."""
+        copies = {}
+        for name in self._names():
+            with self._lock:  # of each log for itself, so that who adds samples does not wait for all
+                log = self._logs.get(name)
+                if log is not None and len(log):
+                    copies[name] = log.series()
+        return copies
 
     def copy(self) -> LogBook:
         """Return a book of the same content that shares nothing with this one."""
@@ -125,8 +139,7 @@ class LogBook:
 
     def samples_of(self, collector_name: str) -> int:
         """Return how many samples a collector has added."""
-        with self._lock:
-            return self._added.get(collector_name, 0)
+        return self._added.get(collector_name, 0)
 
     @property
     def counters(self) -> dict[str, int]:
@@ -142,14 +155,17 @@ class LogBook:
         everything : bool, optional
             Return all samples.
         """
-        with self._lock:
-            taken = []
-            for log in self._logs.values():
+        taken = []
+        for name in self._names():
+            with self._lock:
+                log = self._logs.get(name)
+                if log is None:
+                    continue
                 new = None if everything else log.new
                 if new is None or len(new):
                     taken.append(log.series(new))
                 log.new = array("q")
-            return [series for series in taken if len(series)]
+        return [series for series in taken if len(series)]
 
     def put_back(self, series: list[LogSeries]) -> None:
         """Count samples as not stored again, because they could not be."""
@@ -170,23 +186,63 @@ class LogBook:
             What a `LogStore` has read.
         """
         restored = 0
-        with self._lock:
-            for one in series:
-                for sample in _samples(one):
-                    outcome = self._place(sample)
-                    self._counters[outcome] += 1
-                    restored += outcome == "added"
+        for one in series:
+            with self._lock:
+                restored += self._restore(one)
                 log = self._logs.get(one.name[:_LONGEST_NAME])
                 if log is not None:
                     log.describe(one.unit, one.source)
-                    stored = set(one.time_ns.tolist())
-                    if log.new is not None:
-                        log.new = array("q", [time for time in log.new if time not in stored])
+                    if log.new:
+                        new = np.array(log.new, np.int64)
+                        log.new = array("q", new[~np.isin(new, one.time_ns)].tobytes())
                     log.thinned = max(log.thinned, one.thinned)
         return restored
 
+    def _names(self) -> list[str]:
+        with self._lock:
+            return sorted(self._logs)
+
+    def _restore(self, series: LogSeries) -> int:
+        """Add a series, what is newer than all samples of its log in one go, and return how many were new."""
+        times = series.time_ns
+        if (np.diff(times) <= 0).any():
+            return self._place_all(series)
+        log = self._logs.get(series.name[:_LONGEST_NAME])
+        newest = self.start_time_ns if log is None or not len(log) else max(self.start_time_ns, log.time_ns[-1])
+        known = int(np.searchsorted(times, newest, "right"))
+        end = len(series) if self._stop_time_ns is None else int(np.searchsorted(times, self._stop_time_ns))
+        self._counters["after_stop"] += len(series) - end
+        restored = self._place_all(_part(series, 0, min(known, end)))
+        rest = _part(series, known, end)
+        if not len(rest):
+            return restored
+        return restored + (len(rest) if self._extend(rest) else self._place_all(rest))
+
+    def _place_all(self, series: LogSeries) -> int:
+        added = 0
+        for sample in _samples(series):
+            outcome = self._place(sample)
+            self._counters[outcome] += 1
+            added += outcome == "added"
+        return added
+
+    def _extend(self, series: LogSeries) -> bool:
+        """Add samples that are newer than all of their log in one go, if they fit; return whether they did."""
+        name = series.name[:_LONGEST_NAME]
+        log = self._logs.get(name)
+        if log is None:
+            if len(self._logs) >= MOST_LOGS:
+                return False
+            log = Log(name, self._most_samples)
+        if not log.extend(series):
+            return False
+        self._logs[name] = log
+        self._counters["added"] += len(series)
+        return True
+
     def _place(self, sample: Sample) -> str:
         """Store a sample if it is to be stored, and return the counter that it belongs to."""
+        sample = _checked(sample)
         time_ns = sample.time_ns
         if self._stop_time_ns is not None and time_ns >= self._stop_time_ns:
             return "after_stop"
@@ -195,8 +251,7 @@ class LogBook:
         if not -_MOST_INT64 <= time_ns < _MOST_INT64 or (log is None and len(self._logs) >= MOST_LOGS):
             return "refused"
         if log is None:
-            log = self._logs[name] = Log(name, self._most_samples)
-        sample = _shortened(sample)
+            log = Log(name, self._most_samples)
         if log.holds(time_ns):
             log.describe(sample.unit, sample.source)
             return "duplicates"
@@ -208,19 +263,32 @@ class LogBook:
             log.remove(0)
             self._counters["before_start"] += 1
         log.insert(sample)
+        self._logs[name] = log
         return "added"
 
 
-def _shortened(sample: Sample) -> Sample:
-    value = sample.value[:_LONGEST_TEXT] if isinstance(sample.value, str) else sample.value
+def _checked(sample: Sample) -> Sample:
+    """Return a sample with texts cut whose time is a whole number and whose value is a text or a number."""
+    value = sample.value[:_LONGEST_TEXT] if isinstance(sample.value, str) else float(sample.value)
     return Sample(
         sample.name,
-        sample.time_ns,
+        operator.index(sample.time_ns),
         value,
-        sample.severity,
+        Severity(sample.severity),
         sample.unit[:_LONGEST_NAME],
         sample.status[:_LONGEST_NAME],
         sample.source[:_LONGEST_NAME],
+    )
+
+
+def _part(series: LogSeries, begin: int, end: int) -> LogSeries:
+    part = slice(begin, max(begin, end))
+    return replace(
+        series,
+        time_ns=series.time_ns[part],
+        values=series.values[part],
+        severity=series.severity[part],
+        status=series.status[part],
     )
 
 

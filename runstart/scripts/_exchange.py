@@ -149,7 +149,7 @@ def _describe(run: ScriptInput, arrays: _Arrays) -> dict[str, Any]:
 
 
 def _describe_log(log: Any, arrays: _Arrays) -> dict[str, Any]:
-    texts = isinstance(log.values, list)
+    texts = isinstance(log.values, (list, tuple))
     return {
         "time_ns": arrays.put(np.asarray(log.time_ns)),
         "value": [str(text) for text in log.values] if texts else arrays.put(np.asarray(log.values)),

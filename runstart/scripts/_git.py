@@ -1,7 +1,8 @@
 """Fetches a script from a git repository at a branch, a tag or a commit, without a git program and into memory.
 
 Only the newest commit is fetched, and that only when the ref has moved: the last few texts are remembered by
-commit, which cannot change.
+commit, which cannot change. Servers that can leave out what is longer than a script; of others a bounded number of
+bytes is taken.
 """
 
 from __future__ import annotations
@@ -9,20 +10,26 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import PurePosixPath
+from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from runstart.errors import Alert, Transient
+from runstart.scripts.sources import MOST_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dulwich.client import GitClient
+    from dulwich.client import DetermineWantsFunc, GitClient
+    from dulwich.object_store import MemoryObjectStore
     from dulwich.objects import ObjectID
     from dulwich.refs import Ref
+    from dulwich.repo import MemoryRepo
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TIMEOUT_S = 20.0
+_MOST_PACK_BYTES = 50_000_000
+_FILTER = b"blob:limit=%d" % (MOST_BYTES + 1)  # leaves out what has so many bytes or more
 _SSH = "ssh -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=10 -o ServerAliveCountMax=2"
 _GOOD_REF = "Give a branch, a tag or a full commit id as ref."
 _USER = "oauth2"  # with a token as password, servers take any name
@@ -115,7 +122,7 @@ def _resolve(client: GitClient, path: str, ref: str, shown: str) -> str:
 def _text_of(source: _Source, commit: str, file: str, shown: str) -> bytes:
     """Return a file of a commit; remembered, since it cannot change."""
     from dulwich.errors import GitProtocolError
-    from dulwich.objects import Blob, Commit, ShaFile, Tag, Tree
+    from dulwich.objects import S_ISGITLINK, Blob, Commit, ShaFile, Tag, Tree
     from dulwich.repo import MemoryRepo
 
     wanted = cast("ObjectID", commit.encode())
@@ -126,7 +133,7 @@ def _text_of(source: _Source, commit: str, file: str, shown: str) -> bytes:
     repository = MemoryRepo()
     try:
         try:
-            source.client.fetch(source.path.encode(), repository, determine_wants=want, depth=1)
+            _fetch_pack(source, repository, want, shown)
         except (KeyError, GitProtocolError) as problem:
             if not isinstance(problem, KeyError) and "not our ref" not in str(problem):
                 raise
@@ -141,12 +148,37 @@ def _text_of(source: _Source, commit: str, file: str, shown: str) -> bytes:
         for part in PurePosixPath(file).parts:
             if not isinstance(tree, Tree) or part.encode() not in tree:
                 raise Alert(f"{shown} has no file {file!r} at {commit[:10]}.", "Mend the script's file or ref.")
-            tree = store[tree[part.encode()][1]]
+            mode, name = tree[part.encode()]
+            if S_ISGITLINK(mode):
+                raise Alert(f"{part!r} in {shown} is another repository.", "Name that one as the script's git.")
+            if name not in store:
+                what = f"The script at {shown} {commit[:10]} {file} is longer than {MOST_BYTES:,} bytes."
+                raise Alert(what, "Make it shorter.")
+            tree = store[name]
         if not isinstance(tree, Blob):
             raise Alert(f"{file!r} in {shown} is no file.", "Give the path of a Python file.")
         return tree.as_raw_string()
     finally:
         repository.close()
+
+
+def _fetch_pack(source: _Source, repository: MemoryRepo, want: DetermineWantsFunc, shown: str) -> None:
+    """Copy a commit's files into a repository in memory; too many of them are an Alert."""
+    with SpooledTemporaryFile(max_size=4_000_000) as pack:
+
+        def write(data: bytes) -> int:
+            if pack.tell() + len(data) > _MOST_PACK_BYTES:
+                raise Alert(
+                    f"{shown} has more than {_MOST_PACK_BYTES // 1_000_000} MB beside the script.",
+                    "Keep scripts in a repository of their own, or set uploadpack.allowFilter on its server.",
+                )
+            return pack.write(data)
+
+        walker = repository.get_graph_walker()
+        source.client.fetch_pack(source.path.encode(), want, walker, write, depth=1, filter_spec=_FILTER)
+        if pack.tell():
+            pack.seek(0)
+            cast("MemoryObjectStore", repository.object_store).add_thin_pack(pack.read, None)
 
 
 def _without_secrets(address: str) -> str:

@@ -68,7 +68,8 @@ def _judge(answer: object, shown: str, deadline: float) -> bytes:
     if status != 200:
         raise Alert(f"{shown} answers {status}: it {_ANSWERS.get(status, 'refuses')}.", "Mend address or token.")
     body = bytearray()
-    for piece in answer.iter_content(65536):
+    # Small pieces, since a slow server is noticed only between them.
+    for piece in answer.iter_content(1024):
         body += piece
         # As JSON a character can be six times as long.
         if len(body) > 6 * MOST_BYTES:

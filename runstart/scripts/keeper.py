@@ -1,7 +1,8 @@
 """Keeps a script up to date beside a live run: looks at its source again and again, in a thread of its own.
 
 While looking fails the last good text is kept, and `trouble` says what is wrong. A source that hangs is trouble
-too. The texts of a refresh are whole: a script is swapped between executions, never within one.
+too: that look is left behind, and the next one goes on beside it. The texts of a refresh are whole: a script is
+swapped between executions, never within one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ScriptKeeper"]
 
 _HANGING_S = 60.0
+_MOST_LEFT_BEHIND = 3
 _JOIN_S = 1.0
 
 
@@ -42,7 +44,6 @@ class ScriptKeeper:
         self._thread: threading.Thread | None = None
         self._current: FetchedScript | None = None
         self._trouble: str | None = None
-        self._looking_since: float | None = None
         self._changes = 0
 
     @property
@@ -53,9 +54,6 @@ class ScriptKeeper:
     @property
     def trouble(self) -> str | None:
         """Why the newest look failed; None if it did not."""
-        since = self._looking_since
-        if since is not None and time.monotonic() - since > _HANGING_S:
-            return f"The script's source has not answered for {time.monotonic() - since:.0f} s."
         return self._trouble
 
     @property
@@ -72,7 +70,7 @@ class ScriptKeeper:
         self._thread.start()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until the first look is over and return whether it is."""
+        """Wait until the first look is over, or left behind, and return whether it is."""
         return self._looked.wait(timeout_s)
 
     def stop(self) -> None:
@@ -82,24 +80,37 @@ class ScriptKeeper:
             self._thread.join(_JOIN_S)
 
     def _keep(self) -> None:
+        left_behind: list[threading.Thread] = []
         while not self._ending.is_set():
             began = time.monotonic()
-            self._looking_since = began
-            self._look()
-            self._looking_since = None
+            left_behind = [look for look in left_behind if look.is_alive()]
+            if len(left_behind) < _MOST_LEFT_BEHIND:
+                outcomes: list[FetchedScript | str] = []
+                look = threading.Thread(target=self._look, args=(outcomes,), name="script look", daemon=True)
+                look.start()
+                look.join(_HANGING_S)
+                if outcomes:
+                    self._take(outcomes[0])
+                else:
+                    left_behind.append(look)
+                    self._trouble = f"The script's source has not answered for more than {_HANGING_S:g} s."
             self._looked.set()
             self._ending.wait(max(0.0, self._script.refresh - (time.monotonic() - began)))
 
-    def _look(self) -> None:
+    def _look(self, outcomes: list[FetchedScript | str]) -> None:
+        """Add what was fetched, or why nothing was; nobody takes what comes after the look was left behind."""
         try:
-            fetched = fetch(self._script, self._environ)
+            outcomes.append(fetch(self._script, self._environ))
         except (Alert, Transient) as problem:
-            self._trouble = str(problem)
-            return
+            outcomes.append(str(problem))
         except Exception as problem:  # noqa: BLE001 - a bug in fetching must not cost the run its script
-            self._trouble = f"Fetching the script failed: {type(problem).__name__}"
+            outcomes.append(f"Fetching the script failed: {type(problem).__name__}")
+
+    def _take(self, outcome: FetchedScript | str) -> None:
+        if isinstance(outcome, str):
+            self._trouble = outcome
             return
         self._trouble = None
-        if self._current is None or fetched.sha256 != self._current.sha256:
-            self._current = fetched
+        if self._current is None or outcome.sha256 != self._current.sha256:
+            self._current = outcome
             self._changes += 1

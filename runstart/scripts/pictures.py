@@ -6,12 +6,13 @@ as they stand, never as mathematics.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runstart.scripts.model import NamedArray, ScriptOutcome
+from runstart.scripts.model import Axis, NamedArray, ScriptOutcome
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -20,6 +21,7 @@ __all__ = ["script_pictures", "script_thumbnails"]
 
 _CURVE_SIZE = (900, 420)
 _TABLE_SIZE = (720, 640)
+_MOST_DRAWN = {0: 1, 1: 2000, 2: 700}  # values along each axis, by dimensions
 _TINY = 1e-9  # of the largest height
 
 
@@ -36,7 +38,7 @@ def script_pictures(outcome: ScriptOutcome, caption: str = "") -> dict[str, byte
     if not caption:
         when = datetime.fromtimestamp(outcome.executed_at, UTC)
         caption = f"reduction script {outcome.sha256[:10]} at {when:%Y-%m-%d %H:%M:%S} UTC"
-    drawn = {f"script_{name}.png": _draw(array, caption) for name, array in outcome.arrays.items()}
+    drawn = {f"script_{name}.png": _draw_whatever_comes(array, caption) for name, array in outcome.arrays.items()}
     return drawn | {f"script_{name}.png": png for name, png in outcome.figures.items()}
 
 
@@ -45,11 +47,42 @@ def script_thumbnails(outcome: ScriptOutcome) -> dict[str, str]:
     from runstart.product.thumbnails import curve_thumbnail, image_thumbnail
 
     thumbnails = {}
-    for name, array in outcome.arrays.items():
+    for name, whole in outcome.arrays.items():
+        array = _thinned(whole)
         if array.values.size:
             draw = curve_thumbnail if array.values.ndim == 1 else image_thumbnail
             thumbnails[name] = draw(name, _heights(array))
     return thumbnails
+
+
+def _draw_whatever_comes(array: NamedArray, caption: str) -> bytes:
+    """Return the picture of an array, or one that says why there is none: it must not cost the other arrays."""
+    thin = _thinned(array)
+    if thin is not array:
+        caption += (
+            f", {' x '.join(map(str, thin.values.shape))} of {' x '.join(map(str, array.values.shape))} drawn"
+        )
+    try:
+        with np.errstate(all="ignore"):  # axes may be as wide as floats allow
+            return _draw(thin, caption)
+    except (ValueError, TypeError, LookupError, ArithmeticError) as problem:
+        blank = NamedArray(array.name, np.zeros(1), [Axis("no axis", np.zeros(1))])
+        return _draw(blank, f"{array.name} cannot be drawn: {problem}")
+
+
+def _thinned(array: NamedArray) -> NamedArray:
+    """Return every n-th value of an array that is larger than a picture, whose drawing would take minutes."""
+    most = _MOST_DRAWN[min(array.values.ndim, 2)]
+    steps = [max(1, -(-length // most)) for length in array.values.shape]
+    if max(steps, default=1) == 1:
+        return array
+    cut = tuple(slice(None, None, step) for step in steps)
+    axes = [
+        replace(axis, values=axis.centres(length)[::step])
+        for axis, length, step in zip(array.axes, array.values.shape, steps, strict=True)
+    ]
+    errors = None if array.errors is None else array.errors[cut]
+    return replace(array, values=array.values[cut], axes=axes, errors=errors)
 
 
 def _draw(array: NamedArray, caption: str) -> bytes:

@@ -17,8 +17,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from runstart.launchers import Ended, Launcher, LaunchSpec, Limits, Mount
+from runstart.launchers import Ended, Launcher, LaunchSpec, Limits, Mount, Task
 from runstart.launchers.isolation import library_environment
+from runstart.launchers.removal import remove_tree
 from runstart.scripts._exchange import BadOutput, read_outputs, write_input
 from runstart.scripts.model import NamedArray, ScriptInput, ScriptOutcome
 
@@ -32,6 +33,7 @@ _MEGABYTE = 1_000_000
 _MOST_PROCESSES = 64
 _DISK_MB = 256
 _WAIT_S = 1.0
+_GRACE_S = 60.0  # beyond its time limit, for whatever ends it
 
 
 def execute(script: Script, fetched: FetchedScript, script_input: ScriptInput, launcher: Launcher) -> ScriptOutcome:
@@ -54,21 +56,23 @@ def execute(script: Script, fetched: FetchedScript, script_input: ScriptInput, l
         The scratch folder cannot be written: the disk is full.
     """
     began_at, began = time.time(), time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="runstart-script-") as top:
-        folders = {name: Path(top) / name for name in ("in", "out", "work")}
+    top = Path(tempfile.mkdtemp(prefix="runstart-script-"))
+    try:
+        folders = {name: top / name for name in ("in", "out", "work")}
         for folder in folders.values():
             folder.mkdir()
         write_input(folders["in"], script_input, _file_name(script), fetched.text)
         _lend_fonts(folders["work"])
-        spec = replace(_specify(script, launcher, folders), scratch=Path(top))
+        spec = replace(_specify(script, launcher, folders), scratch=top)
         task = launcher.start(spec)
         try:
-            while (ended := launcher.wait(task, _WAIT_S)) is None:
-                pass
+            ended = _await_end(task, script.timeout + _GRACE_S, launcher)
             printed = launcher.logs(task)
         finally:
             launcher.remove(task)
         arrays, figures, error = _judge(script, ended, folders["out"], printed)
+    finally:
+        remove_tree(top)
     in_image = launcher.runs_images and script.container is not None
     return ScriptOutcome(
         sha256=fetched.sha256,
@@ -113,6 +117,15 @@ def _specify(script: Script, launcher: Launcher, folders: dict[str, Path]) -> La
         confined=True,
         idle=True,
     )
+
+
+def _await_end(task: Task, most_s: float, launcher: Launcher) -> Ended:
+    """Return how a task ended; one that is not ended in time, though its limit is shorter, is lost."""
+    began = time.monotonic()
+    while (seconds := time.monotonic() - began) < most_s:
+        if (ended := launcher.wait(task, _WAIT_S)) is not None:
+            return ended
+    return Ended("lost", None, seconds, trouble="the process that watched it hangs")
 
 
 def _judge(

@@ -1,7 +1,7 @@
 """Reads from the object store what the nightly rule has to know of each run.
 
 Runs are looked at by several threads, the newest first, and for a bounded time: a schedule's tick must end. What was
-not looked at is counted and told.
+not looked at, or cannot be understood, is counted and told.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 
+from runstart.errors import Alert
 from runstart.live import load_result, read_head
 from runstart.live.head import Head, Version
 from runstart.metrics import live_status_key
@@ -30,13 +32,13 @@ class Launches:
     Attributes
     ----------
     unfinished : bool
-        Whether one is queued or works.
+        Whether one is queued, works, or waits for Dagster's retry.
     terminated, check_failed : bool
         See `RunState`.
     nights : int
-        Nights in which it was launched with the present code version.
+        See `RunState`.
     nightly_run_ids : frozenset of str
-        Dagster's ids of those launches.
+        Dagster's ids of all launches of nights.
     """
 
     unfinished: bool = False
@@ -56,10 +58,18 @@ class Examination:
         The runs that were looked at.
     skipped : int
         Runs for which there was no time.
+    unreadable : int
+        Runs whose head or result is damaged.
     """
 
     states: list[RunState] = field(default_factory=list)
     skipped: int = 0
+    unreadable: int = 0
+
+
+class _Unknown(Enum):
+    SKIPPED = 1
+    UNREADABLE = 2
 
 
 def examine_runs(
@@ -94,8 +104,9 @@ def examine_runs(
     deadline = time.monotonic() + seconds
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="examination") as pool:
         examine = partial(_examine, store, launches, deadline, clock())
-        states = [state for state in pool.map(examine, newest_first) if state is not None]
-    return Examination(states, len(newest_first) - len(states))
+        found = list(pool.map(examine, newest_first))
+    states = [state for state in found if isinstance(state, RunState)]
+    return Examination(states, found.count(_Unknown.SKIPPED), found.count(_Unknown.UNREADABLE))
 
 
 def _examine(
@@ -104,13 +115,19 @@ def _examine(
     deadline: float,
     now: float,
     run: tuple[str, str],
-) -> RunState | None:
+) -> RunState | _Unknown:
     if time.monotonic() > deadline:
-        return None
-    instrument, partition_key = run
+        return _Unknown.SKIPPED
     known = launches.get(run, Launches())
     if known.unfinished:
-        return RunState(instrument, partition_key, live=True)
+        return RunState(*run, live=True)
+    try:
+        return _read(store, *run, known, now)
+    except (Alert, ValueError, TypeError, KeyError, AttributeError):
+        return _Unknown.UNREADABLE  # one damaged run must not keep the others from their night
+
+
+def _read(store: ObjectStore, instrument: str, partition_key: str, known: Launches, now: float) -> RunState:
     head = read_head(store, instrument, partition_key)
     latest = head.versions[-1] if head.versions else None
     made = {

@@ -96,7 +96,7 @@ class RunState:
     check_failed : bool
         Whether a blocking check of its last launch failed.
     nights : int
-        Nights in which it was launched with the present code version.
+        Nights in which it was tried with the present code version, and no trial succeeded.
     """
 
     instrument: str
@@ -121,7 +121,7 @@ class Rules:
     most_runs : int
         Runs of one night, over all instruments.
     most_nights : int
-        Nights in which a run is tried with the same code version.
+        Nights in which trials of a run with the same code version may fail.
     """
 
     days: int = 30
@@ -196,6 +196,8 @@ def _judge(state: RunState, code: Code, rules: Rules) -> Reason | None:
         return None if state.terminated else Reason.NO_RESULT
     older_code = latest.code_version != code.version
     older_script = code.script_sha256 is not None and latest.script_sha256 != code.script_sha256
+    if latest.nightly and not latest.script_sha256:
+        older_script = False  # where runs work the script could not be fetched, and perhaps never can
     tried = latest.nightly and not older_code and not older_script
     if tried:
         return None

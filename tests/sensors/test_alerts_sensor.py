@@ -276,6 +276,16 @@ def test_a_store_that_does_not_answer_ends_no_condition(place: Place, monkeypatc
         assert [(body["kind"], body["state"]) for body in sink.bodies] == [("lag", "new"), ("failed_run", "new")]
 
 
+@pytest.mark.parametrize(
+    "cursor",
+    ['{"version": 0}', "{", "[]", "{}", '{"version": 1, "memory": [{}], "outbox": [], "read_up_to": null}'],
+)
+def test_a_cursor_of_another_version_begins_anew(place: Place, cursor: str) -> None:
+    place.cursor = cursor
+    place.tick()
+    assert AlertsState.from_json(place.cursor).read_up_to is not None
+
+
 def test_without_a_file_or_a_channel_the_tick_says_that_nobody_is_told(place: Place) -> None:
     assert "there is no" in (place.tick().skip_message or "")
     place.file.write_text("[rules]\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,10 +22,10 @@ import runstart
 from assets import live_run_key
 from resources import ObjectStoreResource
 from runstart.errors import Alert, Transient
-from runstart.live.head import Head
+from runstart.live.head import Head, head_key
 from runstart.storage import FileStore
 from sensors import nightly_backfill
-from sensors.nightly_backfill import CODE_TAG, NIGHT_TAG
+from sensors.nightly_backfill import CODE_TAG, NIGHT_TAG, RETRY_TAG
 from sensors.nightly_reduction import NightlyReduction, define_nightly_reduction
 
 DAGSTER_YAML = Path(__file__).resolve().parents[2] / "dagster.yaml"
@@ -180,6 +181,27 @@ def test_a_run_that_failed_three_nights_is_left_to_people(nightly: NightlyReduct
     assert tick(nightly, house).startswith("Nothing to reduce again.")
 
 
+def test_nights_whose_trial_succeeded_do_not_count(nightly: NightlyReduction, house: House) -> None:
+    key = house.add_partition("ALFA", 1)
+    for night in ("2026-01-01", "2026-01-02", "2026-01-03"):
+        tags = {NIGHT_TAG: night, CODE_TAG: runstart.__version__}
+        house.add_launch("ALFA", key, dg.DagsterRunStatus.FAILURE, tags)
+        run_id = house.add_launch("ALFA", key, tags=tags)
+    house.add_result("ALFA", key, run_id=run_id, code_version="0.0.1")
+    assert "1 older code version" in tick(nightly, house)
+
+
+def test_a_run_that_dagster_is_about_to_retry_is_left_to_it(
+    nightly: NightlyReduction, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = add_failed(house, "ALFA", **{RETRY_TAG: "false"})
+    add_failed(house, "BETA", **{RETRY_TAG: "true"})
+    assert "1 of them live" in tick(nightly, house)
+    assert targets(house) == {"ALFA": {key}}
+    monkeypatch.setattr(nightly_backfill, "RETRY_SECONDS", 0.0)
+    assert "BETA: 1 runs (1 no result)." in tick(nightly, house, NIGHT + timedelta(days=1))
+
+
 def test_a_run_that_a_person_terminated_is_left_alone_and_one_of_the_night_is_not(
     nightly: NightlyReduction, house: House
 ) -> None:
@@ -251,6 +273,31 @@ def test_while_a_script_cannot_be_fetched_it_is_not_judged_and_the_tick_says_so(
     said = tick(scripted(monkeypatch, error), house)
     assert "older script was not judged" in said
     assert str(error) in said
+    assert targets(house) == {"BETA": {failed}}
+
+
+def test_a_script_source_that_hangs_costs_only_its_judgement(monkeypatch: pytest.MonkeyPatch, house: House) -> None:
+    nightly, release, hanging = scripted(monkeypatch, "new"), threading.Event(), []
+
+    def hang(*_: object) -> None:
+        hanging.append(threading.current_thread())
+        release.wait(60)
+
+    monkeypatch.setattr("runstart.scripts.fetch", hang)
+    monkeypatch.setattr(nightly_backfill, "FETCH_SECONDS", 0.1)
+    house.add_result("ALFA", house.add_partition("ALFA", 1), script_sha256="old")
+    failed = add_failed(house, "BETA")
+    said = tick(nightly, house)
+    release.set()
+    hanging[0].join(60)
+    assert "was not judged: Its source has not answered within 0.1 s." in said
+    assert targets(house) == {"BETA": {failed}}
+
+
+def test_a_damaged_run_is_told_and_stops_nothing(nightly: NightlyReduction, house: House) -> None:
+    failed = add_failed(house, "BETA")
+    house.store.put(head_key("ALFA", house.add_partition("ALFA", 1)), b"{")
+    assert "1 runs have a damaged head or result" in tick(nightly, house)
     assert targets(house) == {"BETA": {failed}}
 
 

@@ -11,10 +11,14 @@ import pytest
 from confluent_kafka import Producer
 from epics_worker import small_instrument
 
-from runstart.collectors import Collecting, RunFacts
+from runstart.collectors import Collecting, RunContext, RunFacts, kafka_logs
+from runstart.collectors.kafka_logs import KafkaLogsCollector
+from runstart.collectors.options import KafkaLogsOptions
+from runstart.errors import Alert
 from runstart.events import AlarmMessage, FastSamples, LogMessage, Severity, encode
 from runstart.facility import Broker
 from runstart.instruments import Topics
+from runstart.kafka import Batch, EventLog
 from runstart.logs import LogBook, LogSeries
 
 pytestmark = pytest.mark.broker
@@ -186,3 +190,44 @@ def test_a_broker_that_goes_away_is_told_and_waited_for(own_broker: Broker) -> N
     publish(own_broker, "env", place.values(12)[5:])
     collectors.finish(place.stop)
     assert len(book.series()["T"]) == 9
+
+
+def test_later_samples_do_not_thin_a_book_whose_stop_is_known(facility: Callable[..., Facility]) -> None:
+    place = facility()
+    publish(place.broker, place.topic, place.values(18))
+    book = LogBook("run-1", place.start)
+    book.close(place.stop)
+    facts = RunFacts(place.instrument, "run-1", "run 1", place.start, place.broker.bootstrap_servers)
+    collectors = Collecting(facts, book, replay=True)
+    collectors.start()
+    collectors.finish(place.stop)
+    assert book.series()["T"].values.tolist() == list(range(3, 13))  # type: ignore[union-attr]
+
+
+def test_a_topic_that_was_made_anew_is_read_from_the_start_of_the_run(
+    facility: Callable[..., Facility], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = facility()
+    publish(place.broker, place.topic, place.values(5))
+    read = EventLog.read
+    alerts = iter([Alert("The topic was made anew.")])
+
+    def read_or_raise(log: EventLog, most: int, timeout: float) -> Batch:
+        for alert in alerts:
+            raise alert
+        return read(log, most, timeout)
+
+    monkeypatch.setattr(EventLog, "read", read_or_raise)
+    monkeypatch.setattr(kafka_logs, "_RETRY_SECONDS", 0.01)
+    run = RunContext(
+        RunFacts(place.instrument, "run-1", "run 1", place.start, place.broker.bootstrap_servers),
+        LogBook("run-1", place.start),
+        "env",
+    )
+    collector = KafkaLogsCollector(KafkaLogsOptions())
+    collector._positions = {0: 10**6}  # offsets of the topic before
+    collector.collect(run)
+    assert run.current_trouble == "The topic was made anew."
+    run.end(place.stop, draining=True)
+    collector.on_run_end(run)
+    assert collector._positions == {0: 5}

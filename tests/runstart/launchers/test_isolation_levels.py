@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import platform
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -67,6 +68,65 @@ def test_numbers_of_refused_calls_are_those_of_the_kernels_header() -> None:
         pytest.skip("no kernel headers here")
     lines = (line.split() for line in header.read_text().splitlines() if line.startswith("#define __NR_"))
     known = {words[1].removeprefix("__NR_"): int(words[2]) for words in lines}
-    listed = {name: numbers[0] for name, numbers in {**seccomp._REFUSED, **seccomp._OF_THIS_PROCESS_ONLY}.items()}
+    judged = {name: numbers for name, (numbers, _) in {**seccomp._REFUSED_COMMANDS, **seccomp._OPENING}.items()}
+    calls = seccomp._REFUSED | seccomp._OF_THIS_PROCESS_ONLY | seccomp._CALLS_OF_STRUCTURES | judged
+    listed = {name: numbers[0] for name, numbers in calls.items()}
 
     assert {name: known[name] for name in listed if name in known} == {n: listed[n] for n in listed if n in known}
+
+
+FILTERED = """
+import ctypes, fcntl, os, signal, socket, sys
+from runstart.launchers import _confine
+from runstart.launchers import _seccomp as seccomp
+
+theirs, column = sys.argv[1], seccomp._COLUMN[os.uname().machine]
+inherited = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+reading, writing = os.pipe()
+_confine._prctl(_confine._PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+_confine._filter_calls()
+libc = ctypes.CDLL(None, use_errno=True)
+
+def call(name, *arguments):
+    if libc.syscall(seccomp._REFUSED[name][column], *arguments) < 0:
+        raise OSError(ctypes.get_errno(), name)
+
+attempts = [
+    lambda: call("rt_sigqueueinfo", os.getpid(), 0, ctypes.create_string_buffer(128)),
+    lambda: call("rt_tgsigqueueinfo", os.getpid(), os.getpid(), 0, ctypes.create_string_buffer(128)),
+    lambda: fcntl.fcntl(reading, fcntl.F_SETOWN, os.getpid()),
+    lambda: fcntl.fcntl(reading, fcntl.F_SETSIG, signal.SIGCONT),
+    lambda: fcntl.fcntl(reading, 15, bytes(8)),
+    lambda: fcntl.ioctl(inherited, 0x8901, bytes(4)),
+    lambda: fcntl.ioctl(inherited, 0x8902, bytes(4)),
+    lambda: os.truncate(theirs, 0),
+    lambda: os.open(theirs, os.O_RDONLY | os.O_TRUNC),
+    lambda: os.open(theirs, 3 | os.O_TRUNC),
+    lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM),
+    lambda: inherited.connect(theirs),
+    lambda: inherited.bind(theirs + ".socket"),
+]
+for number, attempt in enumerate(attempts):
+    try:
+        attempt()
+        print("not refused:", number)
+    except OSError as problem:
+        if problem.errno != 1:
+            print("refused by something else:", number, problem)
+assert fcntl.fcntl(reading, fcntl.F_GETFL) == os.O_RDONLY
+os.set_blocking(reading, False)
+open(theirs + ".own", "w").close()
+os.ftruncate(os.open(theirs + ".own", os.O_RDWR | os.O_TRUNC), 5)
+print("done")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not seccomp.is_known(), reason="no filter of system calls here")
+def test_filter_alone_refuses_what_early_versions_of_landlock_let_through(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.write_text("before")
+    command = [sys.executable, "-c", FILTERED, str(theirs)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (said.stdout, said.returncode) == ("done\n", 0), said.stderr
+    assert theirs.read_text() == "before"

@@ -96,6 +96,23 @@ def test_output_of_what_a_task_left_behind_does_not_hold_it_up() -> None:
     assert left_behind() == []
 
 
+def test_output_that_cannot_be_kept_does_not_end_the_watch() -> None:
+    task = LAUNCHER.start(python("import time; print('up', flush=True); time.sleep(100)"))
+    wait_until(lambda: "up" in LAUNCHER.logs(task))
+    folder = Path(LAUNCHER._of(task).folder.name)
+    (folder / "output.new").mkdir()
+    looked = LAUNCHER.wait(task, 0.5)
+    (folder / "output.new").rmdir()
+    LAUNCHER.stop(task)
+    ended = LAUNCHER.wait(task)
+    LAUNCHER.remove(task)
+
+    assert looked is None
+    assert ended is not None
+    assert ended.reason == "stopped"
+    assert left_behind() == []
+
+
 def test_mounts_of_a_confined_task_are_all_that_it_sees(tmp_path: Path) -> None:
     launcher = SubprocessLauncher()
     if launcher.isolation == "fault isolation only":

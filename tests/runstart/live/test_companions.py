@@ -234,3 +234,21 @@ def read_results(bootstrap_servers: str, topic: str) -> list[Any]:
         return found
     finally:
         consumer.close()
+
+
+def test_a_trouble_that_counts_is_told_once(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / f"{COLLECTOR}_counts.py").write_text(
+        "from runstart.collectors import Collector\n"
+        "class Counts(Collector):\n"
+        "    interval = 0.05\n"
+        "    seen = 0\n"
+        "    def collect(self, run):\n"
+        "        self.seen += 1\n"
+        "        run.trouble(f'{self.seen:,} updates were dropped')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    beamline = make(collectors={"counts": CollectorDeclaration(use=f"{COLLECTOR}_counts:Counts")})
+    run_to_end(beamline, lambda: len(beamline.notebook.statuses) > 5)
+    assert len([remark for remark in beamline.notebook.remarks if "updates were dropped" in remark]) == 1
+    texts = {trouble["text"] for status in beamline.notebook.statuses for trouble in status.troubles}
+    assert len(texts) > 1, "the status has the numbers"

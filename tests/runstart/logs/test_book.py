@@ -164,3 +164,57 @@ def test_series_of_different_content_are_different() -> None:
     assert one == same
     assert one != texts
     assert one != LogSeries("a", np.array([2]), np.array([np.nan]), np.array([4], np.int8))
+
+
+texts = st.sampled_from(["", "open", "shut"])
+statuses = st.sampled_from(["", "HIGH", "LOW"])
+mixed_samples = st.one_of(
+    st.builds(Sample, st.just("a"), times, st.floats(-10, 10) | st.just(math.nan), severities, status=statuses),
+    st.builds(Sample, st.just("a"), times, texts, severities, status=statuses),
+)
+
+
+@given(st.lists(mixed_samples, max_size=30), st.lists(mixed_samples, max_size=90), st.booleans())
+def test_restoring_is_adding_one_by_one(first: list[Sample], stored_samples: list[Sample], closed: bool) -> None:
+    stored = list(filled(stored_samples).series().values())
+    restored, added = filled(first, 64), filled(first, 64)
+    if closed:
+        restored.close(STOP)
+        added.close(STOP)
+    before = restored.counters["added"]
+    new = restored.restore(stored)
+    for one in stored:
+        rows = zip(one.time_ns.tolist(), one.values, one.severity, one.status or ("",) * len(one), strict=True)
+        for time_ns, value, severity, status in rows:
+            added.add(Sample("a", time_ns, value, Severity(severity), status=status), "c")
+    assert restored.series() == added.series()
+    assert restored.counters == added.counters
+    assert new == restored.counters["added"] - before
+
+
+def test_what_is_restored_is_not_stored_again() -> None:
+    stored = filled([Sample("a", START + k, float(k), unit="K", status="HIGH") for k in range(-2, 50)]).series()
+    book = filled([])
+    assert book.restore(list(stored.values())) == 50
+    assert book.take_unstored() == []
+    assert book.series() == stored
+
+
+@pytest.mark.parametrize("value", [None, [1.0, 2.0], 10**400])
+def test_a_value_that_is_none_leaves_the_book_as_it_was(value: object) -> None:
+    book = filled([Sample("b", START, 1.0)])
+    for name in ("a", "b"):
+        with pytest.raises((TypeError, OverflowError)):
+            book.add(Sample(name, START, value), "c")  # type: ignore[arg-type]
+    assert {name: log.values.tolist() for name, log in book.series().items()} == {"b": [1.0]}  # type: ignore[union-attr]
+    assert [series.name for series in book.take_unstored()] == ["b"]
+
+
+def test_a_book_that_is_closed_from_the_beginning_takes_what_is_before_the_stop() -> None:
+    book = LogBook("run", START, 64)
+    book.close(STOP)
+    for time_ns in [START - 5, START + 1, *range(STOP, STOP + 500)]:
+        book.add(Sample("a", time_ns, 0.0), "c")
+    series = book.series()["a"]
+    assert (series.time_ns.tolist(), series.thinned) == ([START - 5, START + 1], 0)
+    assert book.counters["after_stop"] == 500

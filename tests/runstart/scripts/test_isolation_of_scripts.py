@@ -87,10 +87,12 @@ def test_network_cannot_be_reached(level: Level, tmp_path: Path) -> None:
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as unix,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as abstract,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as datagrams,
     ):
         udp.bind(("127.0.0.1", 0))
         unix.bind(str(tmp_path / "u.sock"))
         unix.listen()
+        datagrams.bind(str(tmp_path / "d.sock"))
         abstract.bind(f"\0runstart-test-{os.getpid()}")
         abstract.listen()
         s = "__import__('socket')"
@@ -103,10 +105,12 @@ def test_network_cannot_be_reached(level: Level, tmp_path: Path) -> None:
             f"{s}.socket({s}.AF_UNIX).connect('{tmp_path}/u.sock')",
             f"{s}.socket({s}.AF_UNIX).connect('\\\\0runstart-test-{os.getpid()}')",
             f"{s}.socket({s}.AF_NETLINK, {s}.SOCK_RAW)",
+            f"{s}.socketpair({s}.AF_UNIX, {s}.SOCK_DGRAM)[0].sendto(b'x', '{tmp_path}/d.sock')",
         )
-        udp.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            udp.recv(1)
+        for received in (udp, datagrams):
+            received.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                received.recv(1)
 
     assert "GOT []" in said
 
@@ -281,6 +285,33 @@ def test_scratch_folder_is_removed(level: Level, tmp_path: Path, monkeypatch: py
         run_script("def reduce(run):\n    open('left', 'w').write('x')\n    return {}", level)
 
     assert list(tmp_path.iterdir()) == []
+
+
+DIGGER = """
+    import os
+
+    def reduce(run):
+        if os.fork() == 0:
+            import time
+            time.sleep(1000)
+        for _ in range(1500):
+            os.mkdir("d" * 200)
+            os.chdir("d" * 200)
+        {then}
+"""
+
+
+@each_level()
+@pytest.mark.parametrize("then", ["return {'x': [1]}", "import time; time.sleep(1000)"])
+def test_folders_too_deep_for_a_path_leave_nothing(
+    level: Level, then: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with temporary_files_in(tmp_path, monkeypatch):
+        outcome = run_script(DIGGER.format(then=then), level)
+
+    assert "lost" not in outcome.error
+    assert list(tmp_path.iterdir()) == []
+    assert left_behind() == []
 
 
 @each_level()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runstart.instruments.script import Script
-from runstart.scripts import ScriptKeeper
+from runstart.scripts import FetchedScript, ScriptKeeper
 
 
 @pytest.fixture
@@ -56,6 +57,51 @@ def test_source_that_hangs_is_trouble(keeper: ScriptKeeper, monkeypatch: pytest.
     keeper.start()
 
     wait_until(lambda: "has not answered" in (keeper.trouble or ""))
+
+
+def test_look_that_hangs_is_left_behind_and_the_next_one_taken(
+    keeper: ScriptKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    looks: list[threading.Thread] = []
+
+    def hang_once(*_: object) -> FetchedScript:
+        looks.append(threading.current_thread())
+        if len(looks) > 1:
+            return FetchedScript(b"new", "new", "")
+        release.wait(60)
+        return FetchedScript(b"late", "late", "")
+
+    monkeypatch.setattr("runstart.scripts.keeper._HANGING_S", 1.0)
+    monkeypatch.setattr("runstart.scripts.keeper.fetch", hang_once)
+    keeper.start()
+    wait_until(lambda: keeper.trouble == "The script's source has not answered for more than 1 s.")
+    wait_until(lambda: text_of(keeper) == b"new" and keeper.trouble is None)
+    release.set()
+    looks[0].join(60)
+
+    assert (text_of(keeper), keeper.changes) == (b"new", 1), "what came late is not taken"
+
+
+def test_looks_that_hang_are_few(keeper: ScriptKeeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    looks: list[threading.Thread] = []
+
+    def hang(*_: object) -> None:
+        looks.append(threading.current_thread())
+        release.wait(60)
+
+    monkeypatch.setattr("runstart.scripts.keeper._HANGING_S", 0.0)
+    monkeypatch.setattr("runstart.scripts.keeper.fetch", hang)
+    keeper.start()
+    wait_until(lambda: len(looks) == 3)
+    time.sleep(0.5)
+    keeper.stop()
+    release.set()
+    for look in looks:
+        look.join(60)
+
+    assert len(looks) == 3
 
 
 def test_bug_in_fetching_is_trouble_without_its_text(keeper: ScriptKeeper, monkeypatch: pytest.MonkeyPatch) -> None:

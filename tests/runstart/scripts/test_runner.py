@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import struct
 import zlib
 from collections.abc import Mapping
@@ -12,7 +14,7 @@ import pytest
 from script_kit import fetched, launcher_at, make_input, run_script
 
 from runstart.instruments.script import Script
-from runstart.launchers import Isolation, SubprocessLauncher
+from runstart.launchers import Isolation, LaunchSpec, SubprocessLauncher, Task
 from runstart.scripts import EarlierRun, execute
 
 SHOW = """
@@ -91,7 +93,7 @@ def test_logs_and_events_are_shown() -> None:
         "Temp": SimpleNamespace(
             time_ns=np.array([5, 9]), values=np.array([1.5, 2.5]), severity=np.array([0, 2], np.int8), unit="K"
         ),
-        "State": SimpleNamespace(time_ns=np.array([7]), values=["open"], severity=np.array([0], np.int8), unit=""),
+        "State": SimpleNamespace(time_ns=np.array([7]), values=("open",), severity=np.array([0], np.int8), unit=""),
     }
     events = SimpleNamespace(
         pulse_time_ns=np.array([10, 11]),
@@ -295,3 +297,21 @@ def test_script_that_cannot_be_started_is_an_error_of_the_outcome(monkeypatch: p
     outcome = execute(Script(folder="/x"), fetched(""), make_input(), launcher)
 
     assert outcome.error.startswith("could not be started: ")
+
+
+class HangingLauncher(SubprocessLauncher):
+    """Its wardens do nothing any more."""
+
+    def start(self, spec: LaunchSpec) -> Task:
+        task = super().start(spec)
+        os.kill(self._of(task).warden.pid, signal.SIGSTOP)
+        return task
+
+
+def test_warden_that_hangs_does_not_hang_the_execution(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runstart.scripts.runner._GRACE_S", 0.2)
+    monkeypatch.setattr("runstart.launchers.subprocess_launcher._STOPPING_S", 0.2)
+    launcher = HangingLauncher(Isolation("fault isolation only"))
+    outcome = execute(Script(folder="/x", timeout=1), fetched(""), make_input(), launcher)
+
+    assert outcome.error == "was lost: the process that watched it hangs"

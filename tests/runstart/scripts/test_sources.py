@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -204,6 +210,62 @@ def test_git_server_that_is_away_is_transient_and_secrets_stay_out_of_its_text(f
 
     assert TOKEN not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@contextmanager
+def git_daemon(repository: Path, port: int, *, filters: bool) -> Iterator[str]:
+    """Serve a repository as git's own server does."""
+    git = shutil.which("git")
+    if git is None:
+        pytest.skip("there is no git program")
+    allow = ["config", "uploadpack.allowFilter", str(filters).lower()]
+    subprocess.run([git, "-C", str(repository), *allow], check=True)
+    place = ["--listen=127.0.0.1", f"--port={port}", "--export-all", f"--base-path={repository.parent}"]
+    with subprocess.Popen(
+        [git, "daemon", "--reuseaddr", *place], stderr=subprocess.DEVNULL, process_group=0
+    ) as served:
+        try:
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline:
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.05)
+            yield f"git://127.0.0.1:{port}/{repository.name}"
+        finally:
+            os.killpg(served.pid, signal.SIGTERM)
+
+
+def add_file(repository: Path, name: str, length: int) -> None:
+    path = repository / "SANS" / name
+    path.write_bytes(os.urandom(length))
+    porcelain.add(str(repository), [str(path)])
+    porcelain.commit(str(repository), message=b"more", author=b"A <a@b>", committer=b"A <a@b>")
+
+
+def test_git_server_leaves_out_what_is_longer_than_a_script(
+    repository: tuple[Path, str], free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runstart.scripts._git._MOST_PACK_BYTES", 1_100_000)
+    add_file(repository[0], "data.bin", MOST_BYTES + 1)
+    add_file(repository[0], "longest.py", MOST_BYTES)
+    with git_daemon(repository[0], free_port, filters=True) as address:
+        assert fetch(git_script(address), {}).text == b"two"
+        assert len(fetch(Script(git=address, file="SANS/longest.py"), {}).text) == MOST_BYTES
+        with pytest.raises(Alert, match="longer than 1,000,000"):
+            fetch(Script(git=address, file="SANS/data.bin"), {})
+
+
+def test_git_server_that_leaves_out_nothing_is_taken_from_up_to_a_limit(
+    repository: tuple[Path, str], free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_file(repository[0], "data.bin", 2_000_000)
+    with git_daemon(repository[0], free_port, filters=False) as address:
+        assert fetch(git_script(address), {}).text == b"two"
+        monkeypatch.setattr("runstart.scripts._git._MOST_PACK_BYTES", 1_000_000)
+        add_file(repository[0], "more.bin", 10)
+        with pytest.raises(Alert, match="has more than 1 MB beside the script"):
+            fetch(git_script(address), {})
 
 
 def test_url_gives_text_and_json_strings() -> None:

@@ -99,6 +99,23 @@ def test_when_time_is_over_the_rest_is_counted(file_store: FileStore) -> None:
     assert (found.states, found.skipped) == ([], 10)
 
 
+@pytest.mark.parametrize("damage", [b"", b"\xff", b"[]", b"{}", b'{"epoch": "x"}', b'{"current": {}}'])
+def test_a_damaged_head_or_result_is_counted_and_keeps_no_other_run_from_its_night(
+    file_store: FileStore, damage: bytes
+) -> None:
+    put(file_store, replace(HEAD, current=FIRST, versions=(FIRST,)))
+    put_result(file_store, FIRST)
+    damaged = [("ALFA", f"20261102T00000{n}.000Z_run") for n in range(2)]
+    for place in damaged:
+        file_store.put(head_key(*place), replace(HEAD, current=SECOND, versions=(SECOND,)).to_json())
+    if damage != b"{}":
+        file_store.put(head_key(*damaged[1]), damage)
+    file_store.put(f"{SECOND.folder}/result.json", damage)
+    found = examine_runs(file_store, [PLACE, *damaged], {}, seconds=60.0)
+    assert [state.partition_key for state in found.states] == [PLACE[1]]
+    assert (found.skipped, found.unreadable) == (0, 2)
+
+
 def test_a_store_that_is_away_is_told(file_store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise Transient("The store is away.")

@@ -79,6 +79,12 @@ def test_what_a_night_has_made_is_not_made_again_with_the_same_code_and_script()
     assert reason_of(made(STATE, complete=False, nightly=True, script_sha256="old")) is Reason.INCOMPLETE
 
 
+def test_a_nights_result_whose_script_could_not_be_fetched_is_not_of_an_older_script() -> None:
+    assert reason_of(made(STATE, script_sha256="", nightly=True)) is None
+    assert reason_of(made(STATE, script_sha256="", nightly=True, complete=False)) is None
+    assert reason_of(made(STATE, script_sha256="", nightly=True, code_version="1.9")) is Reason.OLDER_CODE
+
+
 def test_a_result_that_covers_less_and_stayed_behind_is_not_made_again() -> None:
     older = replace(GOOD, code_version="1.9")
     smaller = replace(GOOD, complete=False, nightly=True)
