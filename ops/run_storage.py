@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 THIN_TAG = "runstart/thinned"
+LOCK_SECONDS = 20.0
 
 # The events that the pages of asset, partition and run are made of: about fifteen a run.
 KEPT_EVENTS = frozenset(
@@ -179,7 +180,7 @@ def _shrink(storage: SqlEventLogStorage, run_id: str) -> None:
             # Somebody who reads the run's page locks its file: it stays as large, and nothing else is missed.
             with (
                 contextlib.suppress(sqlite3.OperationalError),
-                contextlib.closing(sqlite3.connect(path, timeout=20)) as connection,
+                contextlib.closing(sqlite3.connect(path, timeout=LOCK_SECONDS)) as connection,
             ):
                 connection.execute("VACUUM")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

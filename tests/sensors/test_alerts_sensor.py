@@ -281,8 +281,9 @@ def test_a_store_that_does_not_answer_ends_no_condition(place: Place, monkeypatc
     ['{"version": 0}', "{", "[]", "{}", '{"version": 1, "memory": [{}], "outbox": [], "read_up_to": null}'],
 )
 def test_a_cursor_of_another_version_begins_anew(place: Place, cursor: str) -> None:
-    place.cursor = cursor
-    place.tick()
+    with told(place):
+        place.cursor = cursor
+        place.tick()
     assert AlertsState.from_json(place.cursor).read_up_to is not None
 
 

@@ -194,8 +194,8 @@ def test_nights_whose_trial_succeeded_do_not_count(nightly: NightlyReduction, ho
 def test_a_run_that_dagster_is_about_to_retry_is_left_to_it(
     nightly: NightlyReduction, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = add_failed(house, "ALFA", **{RETRY_TAG: "false"})
-    add_failed(house, "BETA", **{RETRY_TAG: "true"})
+    key = add_failed(house, "ALFA", 1, **{RETRY_TAG: "false"})
+    add_failed(house, "BETA", 1, **{RETRY_TAG: "true"})
     assert "1 of them live" in tick(nightly, house)
     assert targets(house) == {"ALFA": {key}}
     monkeypatch.setattr(nightly_backfill, "RETRY_SECONDS", 0.0)

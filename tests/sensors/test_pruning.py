@@ -1,8 +1,10 @@
 """Pruning on real Dagster instances: one database for each run (SQLite), and one for all (as PostgreSQL is)."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -186,6 +188,25 @@ def test_a_partition_that_stays_still_shows_its_result_after_years(pruning: Prun
         ids = set(connection.execute(db.select(Events.c.id)).scalars())
         tagged = set(connection.execute(db.select(AssetEventTagsTable.c.event_id)).scalars())
     assert tagged <= ids
+
+
+def test_a_file_that_is_locked_stays_as_large(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ops.run_storage, "LOCK_SECONDS", 0.0)
+    holder = reduce(house, key_of(OLD), OLD)
+    (path,) = Path(house.instance.root_directory).rglob(f"{holder}.db")
+    shrink = ops.run_storage._shrink
+
+    def shrink_while_locked(*arguments: Any) -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            shrink(*arguments)
+            other.execute("ROLLBACK")
+
+    monkeypatch.setattr(ops.run_storage, "_shrink", shrink_while_locked)
+    ops.run_storage.thin_run(house.instance, holder, "2026-01-01")
+    run = house.instance.get_run_by_id(holder)
+    assert run is not None
+    assert run.tags["runstart/thinned"] == "2026-01-01"
 
 
 @both
