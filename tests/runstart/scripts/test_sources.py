@@ -233,7 +233,7 @@ def git_daemon(repository: Path, port: int, *, filters: bool) -> Iterator[str]:
                 time.sleep(0.05)
             yield f"git://127.0.0.1:{port}/{repository.name}"
         finally:
-            os.killpg(served.pid, signal.SIGTERM)
+            os.killpg(served.pid, signal.SIGKILL)
 
 
 def add_file(repository: Path, name: str, length: int) -> None:
