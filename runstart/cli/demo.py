@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from runstart.cli._signals import stop_on_signals
 from runstart.errors import Alert
 
 _WHAT_TO_SEE = (
@@ -80,7 +77,7 @@ def demo_command(
     if port is not None and accepts_connections(port):
         raise Alert(f"Something listens on port {port} already.", "Choose another, or leave --port out.")
     console = Console(highlight=False, soft_wrap=True)
-    with _told_to_stop() as stop, make_place(keep, instruments) as place:
+    with stop_on_signals(once=False) as stop, make_place(keep, instruments) as place:
         console.print("Starting a facility with one simulated instrument. Ctrl-C stops it.")
         demo = Demo(
             place,
@@ -104,16 +101,3 @@ def demo_command(
             console.print(ended.log_tail, markup=False)
             raise typer.Exit(1) from ended
     console.print("Stopped; " + ("nothing is left." if keep is None else f"data and logs are in {keep}."))
-
-
-@contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
-    """Yield an event that SIGINT and SIGTERM set; more of them change nothing, so that nothing is left."""
-    stop = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda _number, _frame: stop.set()) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
