@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -133,3 +134,9 @@ def file_store(tmp_path: Path) -> FileStore:
 def store(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> ObjectStore:
     """An empty store: in a folder, or with `--real` on the S3 server."""
     return request.getfixturevalue("s3_store" if pytestconfig.getoption("--real") else "file_store")
+
+
+@pytest.fixture(autouse=True)
+def _sigterm_ends_what_a_test_starts() -> None:
+    """Undo what an earlier test's libraries did: a child inherits an ignored signal, and would not end."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -188,7 +188,7 @@ def test_a_broker_that_is_stopped_and_started_costs_nothing(
 def test_a_broker_that_is_away_when_the_run_is_frozen_delays_it(
     make: Make, own_broker: Broker, absent_broker: None
 ) -> None:
-    beamline = make(on=own_broker, grace=1.0)
+    beamline = make(on=own_broker, grace=8.0)
     messages = make_messages(beamline.run, range(20))
     future = beamline.launch()
     beamline.write(messages)
