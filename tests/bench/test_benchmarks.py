@@ -39,6 +39,12 @@ def rows_of(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+needs_ccdproc = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("ccdproc", "bottleneck")),
+    reason="ccdproc and bottleneck, peers, are in the extra `bench`",
+)
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     "name",
@@ -49,6 +55,7 @@ def rows_of(name: str) -> list[dict[str, Any]]:
         pytest.param("kafka_to_histogram", marks=pytest.mark.broker),
         pytest.param("run_start", marks=[pytest.mark.broker, pytest.mark.real]),
         "script_interference",
+        pytest.param("stacks", marks=needs_ccdproc),
     ],
 )
 def test_prints_one_json_object_a_line(name: str) -> None:
