@@ -2,7 +2,7 @@
 
 from runstart.storage.file_store import FileStore
 from runstart.storage.object_store import ObjectMissing, ObjectStore, PreconditionFailed, StoredObject, check_key
-from runstart.storage.opening import open_store
+from runstart.storage.opening import open_store, store_url
 from runstart.storage.s3_store import S3Store
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "StoredObject",
     "check_key",
     "open_store",
+    "store_url",
 ]

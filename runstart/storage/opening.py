@@ -1,7 +1,8 @@
-"""An object store is named by a URL: `file:` and a folder, or `s3://bucket/prefix`."""
+"""An object store is named by a URL: `file:` and a folder, or `s3://bucket/prefix`; RUNSTART_OBJECT_STORE says which."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,17 @@ from runstart.errors import Alert
 from runstart.storage.file_store import FileStore
 from runstart.storage.object_store import ObjectStore, is_key
 from runstart.storage.s3_store import S3Store
+
+
+def store_url(environ: Mapping[str, str]) -> str:
+    """Return the URL of the object store that the environment asks for.
+
+    Parameters
+    ----------
+    environ : mapping of str to str
+        `RUNSTART_OBJECT_STORE`; without it, `file:` under `.runstart/store` in the current directory.
+    """
+    return environ.get("RUNSTART_OBJECT_STORE") or f"file:{Path('.runstart/store').absolute()}"
 
 
 def open_store(url: str, s3_client: Any = None) -> ObjectStore:

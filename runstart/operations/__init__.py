@@ -1,0 +1,1 @@
+"""The data operations: one file each, found by being here."""

@@ -1,0 +1,204 @@
+"""Master frames of many prepared frames, in fixed memory, and master frames as inputs of other operations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from runstart.errors import Alert
+from runstart.operation_kit import FitsFile, OutputImage, Work
+from runstart.operations._frames import Frame, prepare_frame
+from runstart.operations._naming import about
+from runstart.operations._spilled_stack import SpilledStack
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from astropy.io.fits import Header
+
+_PREPARED = 0.6  # of the progress
+_MEAN_FROM = 15  # frames, from which on `make_master_bias` takes the mean
+_MEDIAN_NOISE = 1.2533  # of a median, in standard errors of the mean: the square root of pi / 2
+_COPIES = 10  # bytes a value, that `make_master_bias` and its argument take
+
+
+@dataclass(frozen=True, eq=False)
+class Master:
+    """A master frame that was given.
+
+    Attributes
+    ----------
+    name : str
+        Of its file.
+    data : float[rows, cols]
+    uncertainty : float[rows, cols] or None
+    mask : integer[rows, cols] or None
+    """
+
+    name: str
+    data: npt.NDArray[Any]
+    uncertainty: npt.NDArray[Any] | None
+    mask: npt.NDArray[Any] | None
+
+    def fitting(self, frame: Frame) -> npt.NDArray[np.float32]:
+        """Return the data as float32, if it fits to a frame.
+
+        Raises
+        ------
+        Alert
+            The frame is of another shape; names both files.
+        """
+        if self.data.shape != frame.data.shape:
+            raise Alert(
+                f"{frame.name} is of shape {frame.data.shape} without overscan, {self.name} of {self.data.shape}.",
+                "Give masters of the same camera, binning and section.",
+            )
+        return np.asarray(self.data, np.float32)
+
+    def relative_uncertainty(self) -> float:
+        """Return the median of uncertainty / data; 0 if it is not known."""
+        if self.uncertainty is None:
+            return 0.0
+        known = np.isfinite(self.uncertainty) & (self.data > 0)
+        return float(np.median(self.uncertainty[known] / self.data[known])) if known.any() else 0.0
+
+    def bad_pixels(self, kind: str) -> npt.NDArray[np.bool_]:
+        """Return what the master's mask flags; without one, what the data of that kind of master show."""
+        from runstart.images import find_bad_pixels
+
+        if self.mask is not None:
+            return np.asarray(self.mask != 0)
+        return find_bad_pixels(**{kind: np.asarray(self.data, np.float32)})
+
+
+def join_bad_pixels(frame: Frame, **masters: Master | None) -> npt.NDArray[np.bool_]:
+    """Return the pixels of a frame that its own mask or any of the masters flags.
+
+    Parameters
+    ----------
+    frame : Frame
+    **masters : Master or None
+        As `bias`, `dark` and `flat`; of the frame's shape.
+    """
+    bad = np.zeros(frame.data.shape, np.bool_) if frame.mask is None else frame.mask != 0
+    for kind, master in masters.items():
+        if master is not None:
+            bad |= master.bad_pixels(kind)
+    return bad
+
+
+def read_master(files: Sequence[FitsFile]) -> Master | None:
+    """Return the master of an input that takes one at most; None if it is left out."""
+    if not files:
+        return None
+    image = files[0].read()
+    return Master(files[0].name, image.data, image.uncertainty, image.mask)
+
+
+@dataclass(frozen=True, eq=False)
+class Combined:
+    """What became of the frames.
+
+    Attributes
+    ----------
+    data, uncertainty : float32[rows, cols]
+        The uncertainty is the standard error that follows from the frames' scatter, NaN of a single frame.
+    scatter : float
+        Standard deviation of a pixel of a single frame, the median of all pixels; NaN of a single frame.
+    header : Header
+        Of the first frame.
+    history : tuple of str
+        What was done with the first frame; the others are treated alike.
+    overscan : float
+        Mean of the frames' overscan levels, ADU.
+    """
+
+    data: npt.NDArray[np.float32]
+    uncertainty: npt.NDArray[np.float32]
+    scatter: float
+    header: Header
+    history: tuple[str, ...]
+    overscan: float
+
+    def to_output(self, mask: npt.NDArray[np.uint16], label: str, figures: dict[str, float]) -> OutputImage:
+        """Return the output, with figures that are not finite left out."""
+        told = {name: round(value, 6) for name, value in figures.items() if math.isfinite(value)}
+        told["bad_pixels"] = int(np.count_nonzero(mask))
+        return OutputImage(
+            self.data, self.header, self.uncertainty, mask, history=self.history, label=label, figures=told
+        )
+
+
+def combine_frames(
+    work: Work, files: Sequence[FitsFile], change: Callable[[Frame], npt.NDArray[np.float32]]
+) -> Combined:
+    """Return what many frames have in common, combined as `runstart.images` combines master frames.
+
+    Parameters
+    ----------
+    work : Work
+        Is told the progress.
+    files : sequence of FitsFile
+        Raw frames.
+    change : callable
+        What is done with each prepared frame before they are combined.
+
+    Raises
+    ------
+    Alert
+        A frame cannot be used, or is of another shape than the first; names the file.
+    """
+    stack, first, levels = SpilledStack(work.scratch), None, []
+    for file in work.each(files, "Preparing", end=_PREPARED):
+        frame = prepare_frame(file)
+        first = frame if first is None else first
+        if frame.data.shape != first.data.shape:
+            raise Alert(
+                f"{file.name} is of shape {frame.data.shape}, {first.name} of {first.data.shape}.",
+                "Combine frames of one camera, binning and section.",
+            )
+        with about(file.name):
+            stack.add(change(frame), None, frame.mask)
+        levels.append(frame.overscan)
+    if first is None:
+        raise ValueError("there are no frames to combine")
+    data, uncertainty = _combine(work, stack)
+    header = first.header
+    header["NCOMBINE"] = (len(files), "number of frames combined")
+    known = uncertainty[np.isfinite(uncertainty)]
+    share = math.sqrt(len(files)) / (_MEDIAN_NOISE if len(files) < _MEAN_FROM else 1)
+    scatter = float(np.median(known)) * share if known.size else math.nan
+    return Combined(data, uncertainty, scatter, header, first.history, float(np.mean(levels)))
+
+
+def mark_bad_pixels(**masters: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    """Return the mask of a master, given as `bias`, `dark` or `flat`.
+
+    Returns
+    -------
+    uint16[rows, cols]
+        Bits of `MaskBit`.
+    """
+    from runstart.images import MaskBit, find_bad_pixels
+
+    (data,) = masters.values()
+    mask = np.where(find_bad_pixels(**masters), int(MaskBit.BAD), 0).astype(np.uint16)
+    mask[~np.isfinite(data)] |= int(MaskBit.NO_DATA)
+    return mask
+
+
+def _combine(work: Work, stack: SpilledStack) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    from runstart.images import clipped_mean_planes, make_master_bias
+
+    data, uncertainty = np.empty(stack.shape, np.float32), np.empty(stack.shape, np.float32)
+    noise = _MEDIAN_NOISE if len(stack) < _MEAN_FROM else 1.0
+    for band in stack.bands(work.memory_limit, extra_per_value=_COPIES):
+        done = band.rows.start / stack.shape[0]
+        work.progress(_PREPARED + (0.95 - _PREPARED) * done, f"Combining {len(stack)} frames")
+        values = np.where(band.flagged, np.float32(np.nan), band.data)
+        data[band.rows] = make_master_bias(list(values))
+        uncertainty[band.rows] = clipped_mean_planes(values).uncertainty * noise
+    return data, uncertainty

@@ -1,0 +1,209 @@
+"""Median, Stacking and Mean Stack, compared with numpy and astropy."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.stats import sigma_clip
+from astropy.wcs import WCS
+from data_operation_kit import Bench, sky_header
+from star_fields import add_stars
+
+from runstart.errors import Alert
+from runstart.images import MaskBit
+
+SHAPE = (60, 70)
+
+
+def _images(n: int, shape: tuple[int, int] = SHAPE, dtype: str = "f4") -> list[np.ndarray]:
+    rng = np.random.default_rng(7)
+    return [rng.normal(1000, 30, shape).astype(dtype) for _ in range(n)]
+
+
+def _put(bench: Bench, images: list[np.ndarray], **planes: list[np.ndarray]) -> list[str]:
+    return [
+        bench.put(f"im{k:02d}.fits", image, {"EXPTIME": 10.0 + k}, **{p: v[k] for p, v in planes.items()})
+        for k, image in enumerate(images)
+    ]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "u2", "f8", "i4"])
+def test_the_median_is_that_of_numpy(bench: Bench, dtype: str) -> None:
+    images = _images(4, dtype=dtype)
+    made = bench.run_one("Median", input_files=_put(bench, images))
+    np.testing.assert_array_equal(made.data, np.median(images, axis=0))
+    assert made.header["EXPTIME"] == 10.0  # of the first
+
+
+def test_the_median_ignores_nan_and_crops_from_the_first_pixel(bench: Bench) -> None:
+    images = [_images(1, (60, 50))[0], _images(1, (40, 70))[0], _images(1, (50, 60))[0]]
+    images[0][3, 4] = np.nan
+    made = bench.run_one("Median", input_files=_put(bench, images))
+    np.testing.assert_array_equal(made.data, np.nanmedian([image[:40, :50] for image in images], axis=0))
+
+
+def test_the_simple_stack_is_numpys_nansum(bench: Bench) -> None:
+    images = _images(3)
+    images[1][5, 6] = np.nan
+    made = bench.run_one("Stacking", input_files=_put(bench, images))
+    np.testing.assert_array_equal(made.data, np.nansum(np.array(images, np.float64), axis=0))
+
+
+def test_the_order_of_the_files_does_not_matter(bench: Bench) -> None:
+    references = _put(bench, _images(3))
+    first = bench.compute("Stacking", input_files=references)
+    second = bench.compute("Stacking", input_files=references[::-1], stacking_mode="simple")
+    assert first.computed
+    assert not second.computed
+    assert second.entry.key == first.entry.key
+
+
+def test_the_reprojected_stack_keeps_flux_and_place_of_a_star(bench: Bench) -> None:
+    references = []
+    for k, (dx, dy) in enumerate([(0.0, 0.0), (5.0, -3.0), (-2.5, 4.5)]):
+        image = np.zeros(SHAPE)
+        add_stars(image, [35.5 + dx], [30.5 + dy], [1e4], 4.0)
+        header = sky_header(SHAPE, dx=dx, dy=dy, angle=10.0 * k)
+        references.append(bench.put(f"im{k}.fits", image.astype("f4"), header))
+    made = bench.run_one("Stacking", input_files=references, stacking_mode="reproject")
+    assert made.data.sum() == pytest.approx(3e4, rel=0.01)
+    y, x = np.indices(made.data.shape)
+    center = [(made.data * axis).sum() / made.data.sum() for axis in (x, y)]
+    place = WCS(made.header).pixel_to_world(*center)
+    assert abs(place.ra.deg - 150.0) * 3600 < 0.1
+    assert abs(place.dec.deg - 2.0) * 3600 < 0.1
+
+
+@pytest.mark.parametrize("name", ["Stacking", "Mean Stack"])
+def test_a_missing_wcs_names_the_file(bench: Bench, name: str) -> None:
+    references = [bench.put("a.fits", _images(1)[0], sky_header(SHAPE)), bench.put("b.fits", _images(1)[0])]
+    how = {"stacking_mode": "reproject"} if name == "Stacking" else {"registration": "wcs"}
+    with pytest.raises(Alert, match=r"b\.fits has no WCS of the sky"):
+        bench.compute(name, input_files=references, **how)
+
+
+def test_the_clipped_mean_is_that_of_astropys_clipping(bench: Bench) -> None:
+    images = _images(12)
+    images[3][10:14, 10:14] += 5000
+    made = bench.run_one("Mean Stack", input_files=_put(bench, images), sigma=2.5, max_iterations=4)
+    clipped = sigma_clip(np.array(images, np.float64), sigma=2.5, maxiters=4, axis=0)
+    expected = clipped.mean(axis=0)
+    np.testing.assert_allclose(made.data, expected, rtol=1e-6)
+    n = clipped.count(axis=0)
+    np.testing.assert_allclose(made.planes["ERR"], clipped.std(axis=0, ddof=1) / np.sqrt(n), rtol=1e-5)
+    assert not made.planes["BPM"].any()
+    assert made.header["NCOMBINE"] == made.figures["images"] == 12
+    assert made.figures["rejected_fraction"] == pytest.approx(1 - n.sum() / (12 * n.size), abs=1e-6)
+
+
+def test_bands_give_what_the_whole_stack_gives(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> None:
+    images, errors = _images(5), [np.full(SHAPE, 3.0 + k, "f4") for k in range(5)]
+    small = Bench.make(tmp_path_factory.mktemp("small"), memory_limit=60_000)
+    one, other = (
+        each.run_one("Mean Stack", input_files=_put(each, images, uncertainty=errors), method="weighted")
+        for each in (bench, small)
+    )
+    np.testing.assert_array_equal(one.data, other.data)
+    np.testing.assert_array_equal(one.planes["ERR"], other.planes["ERR"])
+
+
+def test_too_little_memory_says_how_much_is_needed(tmp_path: Path) -> None:
+    bench = Bench.make(tmp_path, memory_limit=1000)
+    with pytest.raises(Alert, match=r"too small for one row.*at least [0-9,]+ bytes"):
+        bench.compute("Mean Stack", input_files=_put(bench, _images(3)))
+
+
+def test_the_plain_mean_propagates_uncertainties(bench: Bench) -> None:
+    images, errors = _images(3), [np.full(SHAPE, s, "f4") for s in (3.0, 4.0, 12.0)]
+    made = bench.run_one("Mean Stack", input_files=_put(bench, images, uncertainty=errors), method="mean")
+    np.testing.assert_allclose(made.data, np.mean(images, axis=0, dtype="f8"), rtol=1e-6)
+    np.testing.assert_allclose(made.planes["ERR"], 13 / 3, rtol=1e-6)
+
+
+def test_weights_are_the_inverse_of_each_images_median_variance(bench: Bench) -> None:
+    images, sigmas = _images(3), np.array([1.0, 2.0, 4.0])
+    errors = [np.full(SHAPE, s, "f4") for s in sigmas]
+    errors[0][20, 20] = 50.0  # a star has more noise, and must not weigh less for it
+    made = bench.run_one("Mean Stack", input_files=_put(bench, images, uncertainty=errors), method="weighted")
+    weights = sigmas**-2
+    np.testing.assert_allclose(made.data, np.average(images, axis=0, weights=weights), rtol=1e-6)
+    expected = np.full(SHAPE, weights.sum() ** -0.5)
+    expected[20, 20] = np.sqrt(50.0**2 + weights[1] + weights[2]) / weights.sum()
+    np.testing.assert_allclose(made.planes["ERR"], expected, rtol=1e-6)
+
+
+def test_a_weight_needs_an_uncertainty(bench: Bench) -> None:
+    with pytest.raises(Alert, match=r"im00\.fits has no plane of uncertainty.*sigma_clipped"):
+        bench.compute("Mean Stack", input_files=_put(bench, _images(2)), method="weighted")
+
+
+def test_flagged_pixels_are_ignored_and_those_flagged_everywhere_keep_their_flags(bench: Bench) -> None:
+    images, masks = _images(3), [np.zeros(SHAPE, "u1") for _ in range(3)]
+    images[0][5, 5] = 1e6
+    masks[0][5, 5] = MaskBit.COSMIC_RAY
+    for mask in masks:
+        mask[7, 8] = MaskBit.BAD
+    made = bench.run_one("Mean Stack", input_files=_put(bench, images, mask=masks), method="mean")
+    assert made.data[5, 5] == pytest.approx((images[1][5, 5] + images[2][5, 5]) / 2, rel=1e-6)
+    assert made.planes["BPM"][5, 5] == 0
+    assert np.isnan(made.data[7, 8])
+    assert made.planes["BPM"][7, 8] == MaskBit.BAD | MaskBit.NO_DATA
+    assert made.figures["empty_pixels"] == 1
+
+
+@pytest.mark.parametrize("angle", [0.0, 30.0])
+def test_registration_brings_every_star_onto_the_first_image(bench: Bench, angle: float) -> None:
+    references = []
+    for k, (dx, dy) in enumerate([(0.0, 0.0), (3.3, -2.6), (-4.0, 5.0)]):
+        header = sky_header(SHAPE, dx=dx, dy=dy, angle=angle * k)
+        x, y = WCS(header).world_to_pixel(WCS(sky_header(SHAPE)).pixel_to_world([20.0, 45.0], [25.0, 30.0]))
+        image = np.full(SHAPE, 50.0)
+        add_stars(image, x + 1, y + 1, [4e4, 2e4], 5.0)
+        error = np.full(SHAPE, 4.0, "f4")
+        references.append(bench.put(f"im{k}.fits", image.astype("f4"), header, uncertainty=error))
+    made = bench.run_one("Mean Stack", input_files=references, registration="wcs", method="mean")
+    expected = np.full(SHAPE, 50.0)
+    add_stars(expected, [21.0, 46.0], [26.0, 31.0], [4e4, 2e4], 5.0)
+    inner = slice(15, 45), slice(15, 55)
+    assert (made.data - 50)[inner].sum() == pytest.approx((expected - 50)[inner].sum(), rel=0.005)
+    assert np.unravel_index(np.nanargmax(made.data), SHAPE) == (25, 20)
+    assert made.planes["ERR"][30, 30] == pytest.approx(4 / np.sqrt(3), rel=0.01)
+    assert WCS(made.header).wcs.crpix.tolist() == [35.5, 30.5]
+
+
+def test_an_image_that_reaches_half_way_gives_half_and_a_bad_pixel_stays_small(bench: Bench) -> None:
+    first, second = np.full(SHAPE, 10.0, "f4"), np.full(SHAPE, 20.0, "f4")
+    mask = np.zeros(SHAPE, "u1")
+    mask[30, 20] = MaskBit.SATURATED
+    second[30, 20] = 6e4
+    references = [
+        bench.put("a.fits", first, sky_header(SHAPE)),
+        bench.put("b.fits", second, sky_header(SHAPE, dx=-30.5), mask=mask),
+    ]
+    made = bench.run_one("Mean Stack", input_files=references, registration="wcs", method="mean")
+    assert set(np.unique(made.data)) == {10.0, 15.0}
+    assert (made.data[:, :31] == 10).all()
+    assert (made.data[:, 31:] == 10).sum() <= 4  # pixels that need the saturated one
+    assert (made.data[30, 50:52] == 10).all()
+
+
+def test_images_of_other_places_are_named(bench: Bench) -> None:
+    references = [
+        bench.put("a.fits", _images(1)[0], sky_header(SHAPE)),
+        bench.put("far.fits", _images(1)[0], sky_header(SHAPE, CRVAL1=151.0)),
+    ]
+    with pytest.raises(Alert, match=re.escape("far.fits has no good pixel on the grid of a.fits")):
+        bench.compute("Mean Stack", input_files=references, registration="wcs")
+
+
+def test_the_seeing_of_a_stack_is_told(bench: Bench) -> None:
+    from star_fields import star_field
+
+    field = star_field(fwhm=3.2)
+    header = sky_header(field.image.shape)
+    references = [bench.put(f"{k}.fits", star_field(fwhm=3.2, seed=1).image, header) for k in range(2)]
+    made = bench.run_one("Mean Stack", input_files=references)
+    assert made.figures["seeing_arcsec"] == pytest.approx(3.2, abs=0.25)
