@@ -1,0 +1,44 @@
+"""A file that lies where a site's exposures arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A file where a site's exposures arrive.
+
+    Attributes
+    ----------
+    name : str
+        Its path below the site's folder or prefix.
+    version : str
+        Changes when the file does.
+    size : int
+        In bytes.
+    modified : float
+        When it was changed last, in seconds since 1970.
+    """
+
+    name: str
+    version: str
+    size: int
+    modified: float
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies where a site's exposures arrive.
+
+    Attributes
+    ----------
+    arrivals : tuple of Arrival
+        The FITS files, whole or not, by name.
+    refused : mapping of str to str
+        Why a FITS file cannot be an exposure, by its name.
+    """
+
+    arrivals: tuple[Arrival, ...]
+    refused: Mapping[str, str]
