@@ -15,6 +15,8 @@ _WHAT_TO_SEE = (
     "This page:         detector, TOF spectrum and ledger of the run that is being taken; refresh it (top right).",
     "Under Automation:  the ticks of run_starts, which launches a run as soon as the instrument announces one.",
     "Under Runs:        what each run says as it goes. Kill the process of one: it resumes and loses nothing.",
+    "Nights:            under Assets, nights_SIMOBS: five nights of a telescope wait to be materialized or backfilled.",
+    "Data operations:   under Jobs, such as median or color_image: fill in the Launchpad, launch, and see the pictures.",
     "The script:        edit it while a run is live; its curve on this page follows within seconds.",
 )
 _NEEDED = {"psutil": "psutil", "dagster_webserver": "dagster-webserver"}

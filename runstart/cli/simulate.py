@@ -1,4 +1,4 @@
-"""`runstart simulate`: publishes the runs of a simulated instrument."""
+"""`runstart simulate`: publishes the runs of a simulated instrument; `runstart simulate night` writes exposures."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ from runstart.cli._options import (
     Partitions,
     find_instrument,
 )
+from runstart.cli.simulate_night import simulate_night_command
+from runstart.errors import Alert
 
 if TYPE_CHECKING:
     from runstart.simulators.simulate import SimulatedRun
 
+simulate_app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
+simulate_app.command("night")(simulate_night_command)
 
+
+@simulate_app.callback()
 def simulate_command(
+    context: typer.Context,
     *,
     instrument: Annotated[str, typer.Option(help="The declared instrument to stand in for.")] = "SIMSANS",
     rate: Annotated[float, typer.Option(min=0, help="Mean events a second.")] = 20_000,
@@ -38,7 +45,7 @@ def simulate_command(
     bootstrap_servers: BootstrapServers = None,
     instruments: InstrumentsFile = DEFAULT_INSTRUMENTS_FILE,
 ) -> None:
-    """Publish a simulated small-angle scattering instrument on Kafka, run after run.
+    """Publish a simulated small-angle scattering instrument on Kafka, run after run; or simulate a telescope's night.
 
     Cold neutrons scatter from silver behenate, spheres or stretched collagen
     in turn: rings that grow with the time of flight, around a beam stop. From
@@ -58,7 +65,14 @@ def simulate_command(
     Two periods, in place of a declared instrument, on another broker:
 
         [green]runstart simulate --instrument SANS2D --periods 2 --bootstrap-servers kafka:9094[/green]
+
+    A night of a telescope, as FITS files in a folder:
+
+        [green]runstart simulate night exposures[/green]
     """
+    if context.invoked_subcommand is not None:
+        _refuse_options(context, context.invoked_subcommand)
+        return
     from rich.console import Console
 
     from runstart.cli._signals import stop_on_signals
@@ -96,3 +110,11 @@ def simulate_command(
         console.status(f"{declared.name} to {servers}") as status,
     ):
         simulate(declared, simulation, publisher, stop=stop, on_pulse=tell)
+
+
+def _refuse_options(context: typer.Context, command: str) -> None:
+    """Refuse options of the instrument's simulation before another command, which would not hear of them."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            raise Alert(f"{parameter.opts[0]} is no option of `runstart simulate {command}`.", "Leave it out.")
