@@ -8,10 +8,20 @@ RUNSTART_INSTRUMENTS
     Path of instruments.toml; the one beside this file by default.
 RUNSTART_ALERTS
     Path of alerts.toml; the one beside this file by default.
+RUNSTART_SITES
+    Path of sites.toml; the one beside this file by default. `RUNSTART_EXPOSURES` is the folder that relative
+    folders of exposures are in.
+RUNSTART_FOLLOW_EXPOSURES
+    `no` leaves it to people to make what follows from new exposures; `yes` by default.
+RUNSTART_OPERATIONS
+    Packages with data operations of the facility's own, separated by commas.
+RUNSTART_ARCHIVE_API, RUNSTART_FITS_FOLDERS, RUNSTART_FITS_URIS, RUNSTART_FILE_CACHE, RUNSTART_MEMORY_LIMIT, ...
+    Where FITS files come from and what data operations may take: see `resources/data_operations.py`.
 RUNSTART_OBJECT_STORE
     `file:PATH` or `s3://BUCKET/PREFIX`; `file:` under `.runstart/store` by default.
-RUNSTART_NIGHTLY_CRON, RUNSTART_PRUNING_CRON, RUNSTART_TIME_ZONE
-    When runs are reduced again, and when Dagster is pruned; 02:00 and 04:00 UTC by default.
+RUNSTART_NIGHTLY_CRON, RUNSTART_PRUNING_CRON, RUNSTART_NIGHTS_AGAIN_CRON, RUNSTART_TIME_ZONE
+    When runs are reduced again, when Dagster is pruned, and when nights that fell short are made again; 02:00, 04:00
+    and 15:00 UTC by default.
 RUNSTART_KAFKA
     Bootstrap servers of the Kafka cluster named `default`, over those in instruments.toml.
 """
@@ -24,14 +34,21 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets import define_live_runs
-from resources import EpicsResource, KafkaResource, LauncherResource, ObjectStoreResource
+from assets import define_live_runs, define_nights
+from ops import define_data_operations
+from resources import DataOperationsResource, EpicsResource, KafkaResource, LauncherResource, ObjectStoreResource
 from runstart.errors import Alert
 from runstart.instruments import read_instruments
+from runstart.nights import read_sites
+from runstart.operation_kit import find_operations
 from sensors import (
     define_abandoned_runs_sensor,
+    define_again_schedule,
     define_alerts_sensor,
+    define_exposures_sensor,
+    define_following_sensor,
     define_metrics_sensor,
+    define_morning_schedule,
     define_nightly_reduction,
     define_pruning,
     define_run_start_sensor,
@@ -51,7 +68,7 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
     Raises
     ------
     Alert
-        If the deployment is unknown or instruments.toml is wrong.
+        If the deployment is unknown, or instruments.toml or sites.toml is wrong.
     """
     facility = read_instruments(_file(environ, "RUNSTART_INSTRUMENTS", "instruments.toml"), environ)
     live_runs = {
@@ -68,23 +85,40 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
         if any(i.kafka == cluster.name for i in facility.instruments.values())
     ]
     nightly = define_nightly_reduction(facility.instruments.values(), environ)
-    pruning = define_pruning(facility.instruments.values(), environ)
+    sites_file = _file(environ, "RUNSTART_SITES", "sites.toml")
+    nights = [define_nights(site) for site in read_sites(sites_file, environ).values()]
+    operations = find_operations(environ)
+    pruning = define_pruning(facility.instruments.values(), environ, nights=nights, operations=operations)
     return dg.Definitions(
-        assets=[runs.asset for runs in live_runs.values()],
+        assets=[*(runs.asset for runs in live_runs.values()), *(each.assets for each in nights)],
         asset_checks=[check for runs in live_runs.values() for check in runs.checks],
-        jobs=[*(runs.job for runs in live_runs.values()), nightly.job, pruning.job],
-        schedules=[nightly.schedule, pruning.schedule],
+        jobs=[
+            *(runs.job for runs in live_runs.values()),
+            *(job for each in nights for job in (each.job, each.arrivals_job)),
+            *define_data_operations(operations.values()),
+            nightly.job,
+            pruning.job,
+        ],
+        schedules=[
+            nightly.schedule,
+            pruning.schedule,
+            *(define_morning_schedule(each) for each in nights),
+            *([define_again_schedule(nights, environ)] if nights else []),
+        ],
         sensors=[
             *sensors,
             define_abandoned_runs_sensor(facility.instruments.values()),
             define_alerts_sensor(facility.instruments.values(), _file(environ, "RUNSTART_ALERTS", "alerts.toml")),
             define_metrics_sensor(),
+            *(define_exposures_sensor(each) for each in nights),
+            *([define_following_sensor(nights, environ)] if nights else []),
         ],
         resources={
             "kafka": KafkaResource(
                 clusters={name: cluster.bootstrap_servers for name, cluster in facility.clusters.items()},
                 protocols={name: cluster.security_protocol for name, cluster in facility.clusters.items()},
             ),
+            "data_operations": DataOperationsResource.from_environment(environ, str(sites_file)),
             "epics": EpicsResource.from_environment(environ),
             "launcher": LauncherResource(),
             "object_store": ObjectStoreResource.from_environment(environ),

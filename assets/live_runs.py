@@ -8,6 +8,7 @@ import dagster as dg
 
 from ops import reduce_live
 from ops.metadata import describe_result, load_pictures
+from ops.tags import BATCH, KIND_TAG
 from resources import EpicsResource, KafkaResource, LauncherResource, ObjectStoreResource
 
 if TYPE_CHECKING:
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
     from runstart.live import Result
     from runstart.storage import ObjectStore
 
-KIND_TAG = "runstart/kind"
 INSTRUMENT_TAG = "runstart/instrument"
-LIVE, BATCH = "live", "batch"
 
 
 @dataclass(frozen=True)

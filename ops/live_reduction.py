@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from ops.errors import told_to_dagster
+
 if TYPE_CHECKING:
     from resources import KafkaResource
     from runstart.instruments import Access, Instrument
     from runstart.launchers import Launcher
     from runstart.live import Result
     from runstart.storage import ObjectStore
-
-MOST_RETRIES = 5  # of a step whose broker or store stays away
-FIRST_RETRY_SECONDS = 5.0
 
 
 def reduce_live(
@@ -38,18 +37,15 @@ def reduce_live(
         If the broker or the store stays away for minutes.
     """
     from ops.reporting import DagsterReporter
-    from runstart.errors import Alert, Transient
     from runstart.live import Launch, LeaseLost, Sources, load_record, reduce_run
 
     run = context.run
     launch = Launch(run_id=run.run_id, root_run_id=run.root_run_id or run.run_id)
-    try:
+    with told_to_dagster(context.retry_number):
         record = load_record(store, instrument.name, context.partition_key)
         sources = Sources(kafka.bootstrap_servers_of(instrument), instrument, record, access)
-        with DagsterReporter(context, store, sources) as reporter:
-            return reduce_run(store, sources, launch, reporter, launcher)
-    except (Alert, LeaseLost) as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
-    except Transient as error:
-        seconds = FIRST_RETRY_SECONDS * 2**context.retry_number
-        raise dg.RetryRequested(max_retries=MOST_RETRIES, seconds_to_wait=seconds) from error
+        try:
+            with DagsterReporter(context, store, sources) as reporter:
+                return reduce_run(store, sources, launch, reporter, launcher)
+        except LeaseLost as error:
+            raise dg.Failure(str(error), allow_retries=False) from error

@@ -62,7 +62,12 @@ def load_pictures(store: ObjectStore, result: Result) -> dict[str, bytes]:
 
 def show_png(png: bytes, title: str) -> dg.MarkdownMetadataValue:
     """Return a picture that Dagster's pages show at a click."""
-    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+    return _show_picture(png, title, "png")
+
+
+def show_jpeg(jpeg: bytes, title: str) -> dg.MarkdownMetadataValue:
+    """Return a picture that Dagster's pages show at a click."""
+    return _show_picture(jpeg, title, "jpeg")
 
 
 def show_ledger(ledger: dict[str, int]) -> dg.TableMetadataValue:
@@ -152,6 +157,12 @@ def _describe_companions(status: Status) -> dict[str, Any]:
         ]
         metadata["troubles"] = dg.MetadataValue.table(rows)
     return metadata
+
+
+def _show_picture(data: bytes, title: str, kind: str) -> dg.MarkdownMetadataValue:
+    # What a label from outside could end the alternative text with is left out.
+    label = title.translate(str.maketrans("", "", "[]()<>"))
+    return dg.MetadataValue.md(f"![{label}](data:image/{kind};base64,{base64.b64encode(data).decode()})")
 
 
 def _in_place(thumbnails: dict[str, str]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ _BATCH = 100  # what is done between two lines in the log
 _PAGE = 500  # Dagster runs read at a time
 
 FindPlace = Callable[[dg.DagsterRun], tuple[str, str] | None]
+IsOwn = Callable[[dg.DagsterRun], bool]
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Pruned:
 
 
 def define_pruning_job(
-    watched: Sequence[Watched], find_place: FindPlace, own_jobs: frozenset[str]
+    watched: Sequence[Watched], find_place: FindPlace, is_own: IsOwn, held_assets: Sequence[dg.AssetKey] = ()
 ) -> dg.JobDefinition:
     """Return the job that prunes.
 
@@ -95,14 +96,17 @@ def define_pruning_job(
         The instruments.
     find_place : callable
         Tells which run of which instrument a Dagster run reduces.
-    own_jobs : frozenset of str
-        Jobs of the housekeeping, whose runs are pruned too.
+    is_own : callable
+        Tells whether another Dagster run is one of ours, which are pruned too: housekeeping, data operations, nights.
+    held_assets : sequence of AssetKey, optional
+        More assets whose newest materializations keep the Dagster runs that made them.
     """
 
     @dg.op(name="prune", description="Gives up old runs, logs and partitions; results in the object store stay.")
     def prune_now(context: dg.OpExecutionContext, config: PruningConfig, object_store: ObjectStoreResource) -> None:
         store = object_store.open()
-        pruned = prune(context.instance, store, watched, find_place, own_jobs, config, context.log.info)
+        instance = context.instance
+        pruned = prune(instance, store, watched, find_place, is_own, held_assets, config, context.log.info)
         context.add_output_metadata(
             {"partitions": pruned.partitions, "runs": pruned.runs, "thinned_runs": pruned.thinned}
         )
@@ -126,7 +130,8 @@ def prune(
     store: "ObjectStore",
     watched: Sequence[Watched],
     find_place: FindPlace,
-    own_jobs: frozenset[str],
+    is_own: IsOwn,
+    held_assets: Sequence[dg.AssetKey],
     config: PruningConfig,
     tell: Callable[[str], object],
 ) -> Pruned:
@@ -144,8 +149,9 @@ def prune(
     now = time.time()
     keys = {w.instrument: list(instance.get_dynamic_partitions(w.partitions_name)) for w in watched}
     # Runs first: of a run that ends meanwhile the materialization is known, and not the other way round.
-    runs = list(_known_runs(instance, find_place, own_jobs))
-    holders = {run_id for w in watched for run_id in find_holders(instance, w.asset_key).values()}
+    runs = list(_known_runs(instance, find_place, is_own))
+    held = [*(w.asset_key for w in watched), *held_assets]
+    holders = {run_id for asset_key in held for run_id in find_holders(instance, asset_key).values()}
     limits = Limits(**config.model_dump(exclude={"dry_run"}))
     plan = plan_pruning(keys, runs, holders, limits, now)
     orphans = find_orphaned_status(store, ORPHAN_AGE_SECONDS, now)
@@ -190,10 +196,8 @@ def _told(items: list[str], what: str, tell: Callable[[str], object]) -> Iterato
             tell(f"Took away {number:,} of {len(items):,} {what}.")
 
 
-def _known_runs(
-    instance: dg.DagsterInstance, find_place: FindPlace, own_jobs: frozenset[str]
-) -> Iterator["KnownRun"]:
-    """Yield the runs of these instruments and of the housekeeping; all others are left alone."""
+def _known_runs(instance: dg.DagsterInstance, find_place: FindPlace, is_own: IsOwn) -> Iterator["KnownRun"]:
+    """Yield the runs of these instruments and others of ours; all others are left alone."""
     from runstart.upkeep import KnownRun
 
     cursor: str | None = None
@@ -202,7 +206,7 @@ def _known_runs(
         for record in page:
             run = record.dagster_run
             place = find_place(run)
-            if place is None and run.job_name not in own_jobs:
+            if place is None and not is_own(run):
                 continue
             instrument, partition_key = place or ("", None)
             yield KnownRun(

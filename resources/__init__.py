@@ -1,8 +1,9 @@
 """The outside world as Dagster resources."""
 
+from resources.data_operations import DataOperationsResource
 from resources.epics import EpicsResource
 from resources.kafka import KafkaResource
 from resources.launcher import LauncherResource
 from resources.object_store import ObjectStoreResource
 
-__all__ = ["EpicsResource", "KafkaResource", "LauncherResource", "ObjectStoreResource"]
+__all__ = ["DataOperationsResource", "EpicsResource", "KafkaResource", "LauncherResource", "ObjectStoreResource"]

@@ -7,7 +7,6 @@ environment.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -50,8 +49,10 @@ class ObjectStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         ObjectStoreResource
             The resource; nothing has been opened or checked.
         """
+        from runstart.storage import store_url
+
         return cls(
-            url=environ.get("RUNSTART_OBJECT_STORE") or f"file:{Path('.runstart/store').absolute()}",
+            url=store_url(environ),
             endpoint_url=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None,
             region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or None,
         )

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 import runstart
-from assets import BATCH, KIND_TAG, live_run_key, live_run_partitions
+from assets import live_run_key, live_run_partitions
+from ops.tags import BATCH, KIND_TAG
 from runstart.errors import Alert, Transient
 from runstart.upkeep import Choice, Code, Examination, Launches, Rules, choose_runs, examine_runs
 from runstart.upkeep.reduce_again import is_recent
+from sensors.backfills import make_backfill
 from sensors.places import find_place
 
 if TYPE_CHECKING:
@@ -41,7 +43,6 @@ UNFINISHED = (
 FETCH_SECONDS = 10.0  # for all scripts together
 RETRY_SECONDS = 600.0  # Dagster's daemon launches retries each half minute, and may itself be away for a while
 _PAGE = 500  # Dagster runs read at a time
-_LONGEST_TITLE = 100  # that Dagster takes
 
 Place = tuple[str, str]
 
@@ -249,27 +250,17 @@ def _describe(chosen: Sequence[Choice], left: int, found: Examination) -> str:
 def _backfill(
     instance: dg.DagsterInstance, night: Night, chosen: Sequence[Choice], text: str, now: datetime
 ) -> PartitionBackfill:
-    # Dagster's own launchers of backfills (its UI, its command line) make and add the same object.
-    from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
     from dagster._core.definitions.partitions.subset import DefaultPartitionsSubset
-    from dagster._core.execution.backfill import PartitionBackfill
 
     keys: dict[str, set[str]] = {}
     for choice in chosen:
         keys.setdefault(choice.instrument, set()).add(choice.partition_key)
-    title = f"Nightly reduction of {night.date}: {len(chosen):,} runs"
-    return PartitionBackfill.from_asset_graph_subset(
-        backfill_id=night.backfill_id,
-        backfill_timestamp=now.timestamp(),
-        tags={KIND_TAG: BATCH, NIGHT_TAG: night.date, CODE_TAG: runstart.__version__},
-        dynamic_partitions_store=instance,
-        asset_graph_subset=AssetGraphSubset(
-            partitions_subsets_by_asset_key={
-                live_run_key(name): DefaultPartitionsSubset(subset) for name, subset in keys.items()
-            },
-            non_partitioned_asset_keys=set(),
-        ),
-        title=title[:_LONGEST_TITLE],
+    return make_backfill(
+        instance,
+        night.backfill_id,
+        {live_run_key(name): DefaultPartitionsSubset(subset) for name, subset in keys.items()},
+        title=f"Nightly reduction of {night.date}: {len(chosen):,} runs",
         description=text,
-        run_config=None,
+        tags={KIND_TAG: BATCH, NIGHT_TAG: night.date, CODE_TAG: runstart.__version__},
+        now=now,
     )

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from assets import live_run_key, live_run_partitions
+from assets import SITE_TAG, live_run_key, live_run_partitions
 from ops.pruning import NAME, Watched, define_pruning_job
 from sensors.cron import read_cron, read_time_zone
 from sensors.nightly_reduction import NAME as NIGHTLY_NAME
 from sensors.places import find_place
 
 if TYPE_CHECKING:
+    from assets import Nights
     from runstart.instruments import Instrument
 
 DEFAULT_CRON = "0 4 * * *"
@@ -31,7 +32,13 @@ class Pruning:
     job: dg.JobDefinition
 
 
-def define_pruning(instruments: Iterable[Instrument], environ: Mapping[str, str] = os.environ) -> Pruning:
+def define_pruning(
+    instruments: Iterable[Instrument],
+    environ: Mapping[str, str] = os.environ,
+    *,
+    nights: Iterable[Nights] = (),
+    operations: Iterable[str] = (),
+) -> Pruning:
     """Return the schedule that prunes, and its job.
 
     Parameters
@@ -40,6 +47,10 @@ def define_pruning(instruments: Iterable[Instrument], environ: Mapping[str, str]
         Whose runs and partitions are pruned.
     environ : mapping of str to str, optional
         `RUNSTART_PRUNING_CRON` says when (04:00 by default), `RUNSTART_TIME_ZONE` in which time zone (UTC).
+    nights : iterable of Nights, optional
+        Sites whose Dagster runs are pruned; the newest of each night and asset stays.
+    operations : iterable of str, optional
+        Jobs of data operations, whose Dagster runs are pruned.
 
     Raises
     ------
@@ -48,7 +59,14 @@ def define_pruning(instruments: Iterable[Instrument], environ: Mapping[str, str]
     """
     names = tuple(instrument.name for instrument in instruments)
     watched = [Watched(name, live_run_key(name), live_run_partitions(name).name or "") for name in names]
-    job = define_pruning_job(watched, partial(find_place, instruments=names), frozenset({NAME, NIGHTLY_NAME}))
+    night_assets = frozenset(key for each in nights for key in each.assets.keys)
+    own_jobs = frozenset({NAME, NIGHTLY_NAME, *operations})
+
+    def is_own(run: dg.DagsterRun) -> bool:
+        selected = run.asset_selection or frozenset()
+        return run.job_name in own_jobs or SITE_TAG in run.tags or not night_assets.isdisjoint(selected)
+
+    job = define_pruning_job(watched, partial(find_place, instruments=names), is_own, sorted(night_assets))
     schedule = dg.ScheduleDefinition(
         name=NAME,
         job=job,

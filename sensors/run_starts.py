@@ -14,15 +14,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from assets import (
-    BATCH,
-    INSTRUMENT_TAG,
-    KIND_TAG,
-    LIVE,
-    LiveRuns,
-    live_reduction_job_name,
-    live_run_partitions,
-)
+from assets import INSTRUMENT_TAG, LiveRuns, live_reduction_job_name, live_run_partitions
+from ops.tags import BATCH, KIND_TAG, LIVE
 from resources import ObjectStoreResource
 
 if TYPE_CHECKING:

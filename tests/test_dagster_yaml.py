@@ -14,7 +14,7 @@ from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobO
 from dagster._core.scheduler.instigation import TickStatus
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
-from assets import BATCH, KIND_TAG, LIVE
+from ops.tags import BATCH, KIND_TAG, LIVE
 from sensors.run_starts import LIVE_PRIORITY
 
 DAGSTER_YAML = Path(__file__).resolve().parents[1] / "dagster.yaml"

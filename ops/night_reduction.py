@@ -1,0 +1,175 @@
+"""Reduces nights inside a Dagster step: one night after the other, each asset by asset, each judged by its checks.
+
+A step takes any number of nights, so that a year is a dozen Dagster runs. A night that falls short does not stop the
+others: what needs its failed asset is left out for that night alone, and the step fails at its end, naming the nights.
+Materializations and check results are told as they are made, each for its own night.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from dagster import AssetCheckEvaluation
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
+
+from ops.errors import told_to_dagster
+from ops.night_metadata import describe_record
+from ops.operation_reporting import ProgressLines
+from runstart.errors import Alert, Transient
+
+if TYPE_CHECKING:
+    from runstart.nights import Record, Site, Step
+    from runstart.operation_kit import Workplace
+
+NightEvent = dg.AssetMaterialization | AssetCheckEvaluation
+
+_DATA_VERSION, _CODE_VERSION = "dagster/data_version", "dagster/code_version"
+_BACKFILL = "dagster/backfill"
+
+
+def night_asset_key(site_name: str, asset: str) -> dg.AssetKey:
+    """Return the asset key of one of a site's assets."""
+    return dg.AssetKey([site_name, asset])
+
+
+def reduce_nights(
+    context: dg.AssetExecutionContext, site: Site, workplace: Workplace, nights: Collection[str]
+) -> Iterator[NightEvent]:
+    """Make the selected assets of some nights, and yield their materializations and check results.
+
+    Parameters
+    ----------
+    context : dagster.AssetExecutionContext
+        The step; says which assets and checks are selected.
+    site : Site
+        Whose nights.
+    workplace : Workplace
+        Store and inputs.
+    nights : collection of str
+        The partitions.
+
+    Raises
+    ------
+    dagster.Failure
+        If a night fell short; all others are done.
+    dagster.RetryRequested
+        If a source or the store stayed away, and no night fell short; what is done already costs nothing then.
+    """
+    shortcomings: dict[str, list[str]] = {}
+    transient: Transient | None = None
+    for number, night in enumerate(nights, start=1):
+        context.log.info(f"Night {night} of {site.name} ({number} of {len(nights)}).")
+        reduction = _NightReduction(context, site, workplace, night)
+        try:
+            yield from reduction.events()
+        except Transient as error:
+            context.log.warning(f"Night {night}: {error}")
+            transient = error
+        if reduction.shortcomings:
+            shortcomings[night] = reduction.shortcomings
+    if shortcomings:
+        raise dg.Failure(_tell(site, shortcomings, len(nights)), allow_retries=False)
+    if transient is not None:
+        with told_to_dagster(context.retry_number):
+            raise transient
+
+
+class _NightReduction:
+    """One night's way through the selected assets."""
+
+    def __init__(self, context: dg.AssetExecutionContext, site: Site, workplace: Workplace, night: str) -> None:
+        from runstart.nights import NightWork
+
+        self._context = context
+        self._site = site
+        self._night = night
+        self._failed: set[str] = set()
+        self.shortcomings: list[str] = []
+        self._work = NightWork(site, night, workplace, ProgressLines(context.log.info).progress)
+
+    def events(self) -> Iterator[NightEvent]:
+        from runstart.nights import STEPS
+
+        for step in STEPS:
+            if night_asset_key(self._site.name, step.asset) not in self._context.selected_asset_keys:
+                continue
+            lost = sorted(self._failed.intersection(step.needs))
+            if lost:
+                self._failed.add(step.asset)
+                self._context.log.warning(f"Night {self._night}: no {step.asset}, because of {', '.join(lost)}.")
+                continue
+            yield from self._make(step)
+
+    def _make(self, step: Step) -> Iterator[NightEvent]:
+        from runstart.nights import make_step
+
+        try:
+            record = make_step(self._work, step.asset)
+        except Alert as error:
+            self._fail(step.asset, f"{step.asset}: {error}")
+            return
+        yield self._materialization(record)
+        yield from self._judge(step.asset)
+
+    def _judge(self, asset: str) -> Iterator[AssetCheckEvaluation]:
+        from runstart.nights import CHECKS
+
+        for check in CHECKS:
+            key = dg.AssetCheckKey(night_asset_key(self._site.name, asset), check.name)
+            if check.asset != asset or key not in self._context.selected_asset_check_keys:
+                continue
+            records = {needed: self._work.record(needed) for needed in (asset, *check.needs)}
+            verdict = check.judge(self._site, records)
+            severity = dg.AssetCheckSeverity.ERROR if verdict.severity == "error" else dg.AssetCheckSeverity.WARN
+            yield AssetCheckEvaluation(
+                asset_key=key.asset_key,
+                check_name=check.name,
+                passed=verdict.passed,
+                metadata=dict(verdict.figures),
+                severity=severity,
+                description=verdict.text,
+                target_materialization_data=self._target(key.asset_key),
+                # The step itself leaves out what follows: Dagster would stop all nights.
+                blocking=False,
+                partition=self._night,
+            )
+            if not verdict.passed and verdict.severity == "error":
+                text = f"{asset}: {check.name}: {verdict.text}"
+                if check.blocking:
+                    self._fail(asset, text)
+                else:
+                    self.shortcomings.append(text)
+
+    def _target(self, asset_key: dg.AssetKey) -> AssetCheckEvaluationTargetMaterializationData:
+        """Return the materialization that was just told: without it Dagster takes the check for an older one's."""
+        wanted = dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[self._night])
+        newest = self._context.instance.fetch_materializations(wanted, limit=1).records[0]
+        return AssetCheckEvaluationTargetMaterializationData(
+            storage_id=newest.storage_id, run_id=newest.run_id, timestamp=newest.timestamp
+        )
+
+    def _fail(self, asset: str, text: str) -> None:
+        self._failed.add(asset)
+        self.shortcomings.append(text)
+        self._context.log.error(f"Night {self._night}: {text}")
+
+    def _materialization(self, record: Record) -> dg.AssetMaterialization:
+        tags = {_DATA_VERSION: record.digest, _CODE_VERSION: record.code_version}
+        if _BACKFILL in self._context.run.tags:
+            tags[_BACKFILL] = self._context.run.tags[_BACKFILL]
+        return dg.AssetMaterialization(
+            asset_key=night_asset_key(self._site.name, record.asset),
+            partition=self._night,
+            metadata=describe_record(record),
+            tags=tags,
+        )
+
+
+def _tell(site: Site, shortcomings: dict[str, list[str]], number: int) -> str:
+    lines = [f"{len(shortcomings)} of {number} nights of {site.name} fell short; the others are done."]
+    lines += [f"{night}: {text}" for night, texts in shortcomings.items() for text in texts]
+    return "\n".join(lines)

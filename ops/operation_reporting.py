@@ -1,0 +1,110 @@
+"""Shows a data operation while it is computed: progress lines, and each output with its picture as it is made.
+
+Lines come at most once a second at first, then less and less often, so that an hour's work is some two hundred lines.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from ops.metadata import show_jpeg
+
+if TYPE_CHECKING:
+    from runstart.operation_kit import Answer, OutputFile
+    from runstart.storage import ObjectStore
+
+FIRST_INTERVAL = 1.0  # seconds between progress lines
+LARGEST_INTERVAL = 30.0
+INTERVAL_GROWTH = 1.1
+PICTURES_BUDGET = 5_000_000  # bytes of pictures in Dagster's event log, for one computation
+MOST_EVENTS = 200  # outputs that are events of their own; all are in the final table
+
+
+class ProgressLines:
+    """Writes lines of progress, at most one for each interval, which grows.
+
+    Parameters
+    ----------
+    write : callable
+        Takes a line.
+    """
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
+        self._next = 0.0
+        self._interval = FIRST_INTERVAL
+
+    def progress(self, fraction: float, message: str) -> None:
+        """Write a line, if it is time for one; the last one always."""
+        now = time.monotonic()
+        if now < self._next and fraction < 1.0:
+            return
+        self._next = now + self._interval
+        self._interval = min(self._interval * INTERVAL_GROWTH, LARGEST_INTERVAL)
+        self._write(f"{fraction:4.0%}  {message}")
+
+
+class OperationReporter(ProgressLines):
+    """Tells Dagster of one computation.
+
+    Parameters
+    ----------
+    context : dagster.OpExecutionContext
+        The step.
+    store : ObjectStore
+        Keeps the pictures.
+    asset_key : dagster.AssetKey
+        Under which outputs are listed in Dagster's catalog.
+    """
+
+    def __init__(self, context: dg.OpExecutionContext, store: ObjectStore, asset_key: dg.AssetKey) -> None:
+        super().__init__(context.log.info)
+        self._context = context
+        self._store = store
+        self._asset_key = asset_key
+        self._room = PICTURES_BUDGET
+        self._events = 0
+
+    def output(self, output: OutputFile) -> None:
+        """List an output in the catalog, with its picture on the run's page."""
+        self._events += 1
+        if self._events > MOST_EVENTS:
+            return
+        metadata = describe_output(output)
+        picture = self._store.get(output.objects["small"]).data if self._room > 0 else b""
+        if 0 < len(picture) <= self._room:
+            self._room -= len(picture)
+            metadata["preview"] = show_jpeg(picture, output.label or output.basename)
+        self._context.log_event(
+            dg.AssetMaterialization(self._asset_key, description=output.label or output.basename, metadata=metadata)
+        )
+
+
+def describe_output(output: OutputFile) -> dict[str, Any]:
+    """Return what the pages show of an output, its thumbnail first."""
+    metadata: dict[str, Any] = {"picture": dg.MetadataValue.md(output.thumbnail)} if output.thumbnail else {}
+    metadata |= output.figures
+    return metadata | {"basename": output.basename, "objects": dg.MetadataValue.json(dict(output.objects))}
+
+
+def describe_answer(answer: Answer) -> dict[str, Any]:
+    """Return what the pages show of a request that was answered."""
+    entry = answer.entry
+    rows = [
+        dg.TableRecord({"output": o.label or o.basename, "basename": o.basename, "type": o.type})
+        for o in entry.outputs
+    ]
+    metadata: dict[str, Any] = {}
+    if len(entry.outputs) == 1 and entry.outputs[0].thumbnail:
+        metadata["picture"] = dg.MetadataValue.md(entry.outputs[0].thumbnail)
+    return metadata | {
+        "outputs": dg.MetadataValue.table(rows),
+        "from_cache": not answer.computed,
+        "key": entry.key,
+        "made_of": dg.MetadataValue.json(dict(entry.made_of)),
+        "seconds_to_compute": round(entry.seconds, 3),
+    }
