@@ -12,6 +12,7 @@ from pathlib import Path
 
 from runstart.demo.graphql import Webserver
 from runstart.demo.place import LOCATION_NAME
+from runstart.errors import Alert
 from runstart.facility.processes import Server, accepts_connections, free_port
 
 _LOOPBACK = "127.0.0.1"
@@ -123,6 +124,35 @@ class SimulatedInstrument(Child):
 
     def _is_ready(self) -> bool:
         return b"started" in self.log_path.read_bytes()
+
+
+class SimulatedNights(Child):
+    """`runstart simulate night`: some nights of a telescope, ready to be reduced; it ends when they are taken."""
+
+    name = "nights"
+
+    def __init__(self, data_dir: Path, environment: Mapping[str, str], site: str, nights: int) -> None:
+        super().__init__(data_dir, environment)
+        self._site = site
+        self._nights = nights
+
+    def _arguments(self) -> list[str]:
+        folder = Path(self._environment["RUNSTART_EXPOSURES"]) / "exposures" / self._site
+        what = ["--site", self._site, "--nights", str(self._nights), "--size", "400x400"]
+        return ["-c", "from runstart.cli import app; app()", "simulate", "night", str(folder), *what]
+
+    def _is_ready(self) -> bool:
+        """Return whether all exposures are taken.
+
+        Raises
+        ------
+        Alert
+            If they could not be.
+        """
+        code = None if self._process is None else self._process.poll()
+        if code:
+            raise Alert(f"The nights could not be simulated:\n{self._log_tail()}", "See the log above.")
+        return code == 0
 
 
 class MetricsPage(Child):

@@ -87,9 +87,13 @@ class Place:
             "MPLCONFIGDIR": str(cache_dir() / "matplotlib"),
             "PYTHONUNBUFFERED": "1",
             "RUNSTART_DEPLOYMENT": "laptop",
+            "RUNSTART_EXPOSURES": str(self.data_dir),
+            "RUNSTART_FILE_CACHE": str(self.data_dir / "file-cache"),
+            "RUNSTART_FOLLOW_EXPOSURES": "no",  # so that there is something to click
             "RUNSTART_INSTRUMENTS": str(self.instruments_file),
             "RUNSTART_KAFKA": bootstrap_servers,
             "RUNSTART_OBJECT_STORE": f"file:{self.data_dir / 'store'}",
+            "RUNSTART_SITES": str(self.checkout / "sites.toml"),
             "TMPDIR": str(self.data_dir / "tmp"),
         }
 
@@ -106,7 +110,7 @@ def find_checkout() -> Path:
     if spec is None or spec.origin is None:
         raise Alert("Runstart's definitions.py cannot be imported.", "Run `make setup` in the checkout.")
     checkout = Path(spec.origin).resolve().parent
-    for name in ("dagster.yaml", "instruments.toml"):
+    for name in ("dagster.yaml", "instruments.toml", "sites.toml"):
         if not (checkout / name).is_file():
             raise Alert(f"There is no {name} in {checkout}.", "The demonstration runs from a checkout.")
     return checkout

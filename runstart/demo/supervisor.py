@@ -13,7 +13,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runstart.demo import family
-from runstart.demo.children import Child, CodeServer, Daemon, MetricsPage, SimulatedInstrument, UserInterface
+from runstart.demo.children import (
+    Child,
+    CodeServer,
+    Daemon,
+    MetricsPage,
+    SimulatedInstrument,
+    SimulatedNights,
+    UserInterface,
+)
 from runstart.demo.place import Place
 from runstart.demo.retention import Retention
 from runstart.errors import Alert, Transient
@@ -26,6 +34,7 @@ START_TIMEOUT_S = 120.0
 WATCH_INTERVAL_S = 0.25
 RETENTION_INTERVAL_S = 20.0
 TAIL_LINES = 25
+SITE, NIGHTS = "SIMOBS", 5
 
 
 class ChildEnded(Alert):
@@ -86,6 +95,7 @@ class Demo:
         self._tell = tell
         self._parts: list[Server] = []
         self._children: list[Child] = []
+        self._passing: list[Child] = []  # children that end by themselves
         self._begin = time.monotonic()
         self.port = settings.port or free_port()
         self.metrics_url = ""
@@ -143,9 +153,12 @@ class Demo:
         environment = place.environment(broker.bootstrap_servers) | ioc.environment
 
         code = CodeServer(place.data_dir / "code-server", environment, place.checkout)
+        nights = SimulatedNights(place.data_dir / "nights", environment, SITE, NIGHTS)
         place.write_workspace(code.port)
         self._start(code)
-        self._await(stop, code)
+        nights.start()
+        self._passing.append(nights)
+        self._await(stop, code, nights)
 
         interface = UserInterface(place.data_dir / "webserver", environment, place.workspace_file, self.port)
         daemon = Daemon(place.data_dir / "daemon", environment, place.workspace_file, self.port)
@@ -198,10 +211,10 @@ class Demo:
         self._tell("Stopping.")
         own = {part.pid for part in self._parts if part.running}
         started = family.descendants()
-        for child in self._children:
+        for child in (*self._children, *self._passing):
             child.ask_to_stop()
         family.ask_to_stop(process for process in started if process.pid not in own)
-        for part in reversed(self._parts):
+        for part in reversed([*self._parts, *self._passing]):
             part.stop()
         family.end(started)
 
