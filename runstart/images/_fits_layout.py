@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -70,6 +71,11 @@ class ImageLayout:
     is_compressed: bool
     tile_rows: int
 
+    @cached_property
+    def row_bytes(self) -> int:
+        """Of a stored row, if not compressed."""
+        return self.columns * self.raw_dtype.itemsize
+
     @property
     def raw_dtype(self) -> np.dtype[Any]:
         """Type of the stored values, big-endian."""
@@ -108,29 +114,30 @@ def find_image(path: str | os.PathLike[str]) -> ImageLayout:
         The file system does not answer.
     """
     path = Path(path)
-    with told(path), path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size == 0:
-            raise Alert(f"{path}: the file is empty (0 bytes).", _AGAIN)
-        layout = _choose(path, file, size)
-        if layout.offset + _stored_bytes(path, file, layout) > size:
-            raise Alert(f"{path}: the file is truncated: it ends before its image does.", _AGAIN)
-    return layout
-
-
-@contextlib.contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Turn what the file system says into what the user can do about it."""
     try:
-        yield
-    except FileNotFoundError as error:
-        raise Alert(f"{path}: there is no such file.", "Check the name, or fetch the file.") from error
+        with path.open("rb") as file:
+            return _find(path, file)
     except OSError as error:
-        if error.errno in _PASSING:
-            raise Transient(f"{path}: cannot be read now ({error.strerror}).") from error
-        raise Alert(
-            f"{path}: cannot be read ({error.strerror or error}).", "Give a FITS file that can be read."
-        ) from error
+        raise reported(path, error) from error
+
+
+def reported(path: Path, error: OSError) -> Alert | Transient:
+    """Return what the user, or the world, can do about what the file system says."""
+    if isinstance(error, FileNotFoundError):
+        return Alert(f"{path}: there is no such file.", "Check the name, or fetch the file.")
+    if error.errno in _PASSING:
+        return Transient(f"{path}: cannot be read now ({error.strerror}).")
+    return Alert(f"{path}: cannot be read ({error.strerror or error}).", "Give a FITS file that can be read.")
+
+
+def _find(path: Path, file: BinaryIO) -> ImageLayout:
+    size = os.fstat(file.fileno()).st_size
+    if size == 0:
+        raise Alert(f"{path}: the file is empty (0 bytes).", _AGAIN)
+    layout = _choose(path, file, size)
+    if layout.offset + _stored_bytes(path, file, layout) > size:
+        raise Alert(f"{path}: the file is truncated: it ends before its image does.", _AGAIN)
+    return layout
 
 
 def _choose(path: Path, file: BinaryIO, size: int) -> ImageLayout:

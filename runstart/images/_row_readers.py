@@ -18,7 +18,7 @@ import numpy as np
 
 from runstart.errors import Alert
 from runstart.images._decoding import decode, decode_in_place, is_decoded_in_place
-from runstart.images._fits_layout import ImageLayout, told
+from runstart.images._fits_layout import ImageLayout, reported
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -44,8 +44,8 @@ class RowReaders(contextlib.AbstractContextManager["RowReaders"]):
 
     def __init__(self, layouts: Sequence[ImageLayout], dtype: np.dtype[Any], columns: int) -> None:
         self._layouts = layouts
-        self._dtype = dtype
         self._columns = columns
+        self._in_place = [layout.columns == columns and is_decoded_in_place(layout, dtype) for layout in layouts]
         self._stack = contextlib.ExitStack()
         self._kept: dict[int, Any] = {}
         self._turn = threading.Lock()
@@ -58,43 +58,46 @@ class RowReaders(contextlib.AbstractContextManager["RowReaders"]):
         self._kept.clear()
         self._stack.close()
 
-    def read_rows(self, k: int, first: int, out: npt.NDArray[Any]) -> None:
-        """Read rows of one image.
+    def read_band(self, first: int, band: npt.NDArray[Any]) -> None:
+        """Read some rows of all images.
 
         Parameters
         ----------
-        k : int
-            Which image.
         first : int
             The first row.
-        out : real[rows, columns]
-            Contiguous, of the readers' dtype.
+        band : real[n, rows, columns]
+            Written; contiguous, of the readers' dtype.
 
         Raises
         ------
         Alert
-            The file has become shorter, cannot be read any more, or its compressed data is damaged.
+            A file has become shorter, cannot be read any more, or its compressed data is damaged.
         Transient
             The file system does not answer.
         """
-        layout = self._layouts[k]
-        with told(layout.path):
-            if layout.is_compressed:
-                with self._turn:
-                    self._read_compressed(k, first, out)
-            elif layout.columns == self._columns and is_decoded_in_place(layout, self._dtype):
-                self._read_plain(k, first, out)
-                decode_in_place(out.reshape(-1))
-            else:
-                raw = np.empty((out.shape[0], layout.columns), layout.raw_dtype)
-                self._read_plain(k, first, raw)
-                decode(raw[:, : self._columns], layout, out)
+        buffer = memoryview(band.data).cast("B")
+        size = len(buffer) // len(self._layouts)
+        layout = self._layouts[0]
+        try:
+            for k, layout in enumerate(self._layouts):  # noqa: B007 - told of in the alert
+                if self._in_place[k]:
+                    self._read_plain(k, first, buffer[k * size : (k + 1) * size])
+                else:
+                    self._read_and_decode(k, first, band[k])
+        except OSError as error:
+            raise reported(layout.path, error) from error
+        if all(self._in_place):
+            decode_in_place(band.reshape(-1))
+            return
+        for k, is_in_place in enumerate(self._in_place):
+            if is_in_place:
+                decode_in_place(band[k].reshape(-1))
 
     def scratch_bytes(self, rows: int) -> int:
         """Return how many bytes the reading of some rows takes at most, besides the result."""
         most = 0
-        for layout in self._layouts:
-            if layout.columns == self._columns and is_decoded_in_place(layout, self._dtype):
+        for layout, is_in_place in zip(self._layouts, self._in_place, strict=True):
+            if is_in_place:
                 continue
             # Of the stored values, twice if compressed; of the scaled ones; of their blanks.
             itemsize = layout.raw_dtype.itemsize * (2 if layout.is_compressed else 1) + layout.dtype.itemsize + 1
@@ -102,40 +105,37 @@ class RowReaders(contextlib.AbstractContextManager["RowReaders"]):
             most = max(most, tiles * layout.tile_rows * layout.columns * itemsize)
         return most
 
-    def _read_plain(self, k: int, first: int, values: npt.NDArray[Any]) -> None:
+    def _read_and_decode(self, k: int, first: int, out: npt.NDArray[Any]) -> None:
         layout = self._layouts[k]
-        offset = layout.offset + first * layout.columns * layout.raw_dtype.itemsize
-        buffer = memoryview(values.data).cast("B")
-        with self._descriptor(k) as descriptor:
-            while buffer:
-                n_read = os.preadv(descriptor, [buffer], offset)
-                if n_read == 0:
-                    raise Alert(
-                        f"{layout.path}: the file is truncated: it has become shorter while it was read.",
-                        "Fetch or write the file again.",
-                    )
-                buffer = buffer[n_read:]
-                offset += n_read
-
-    @contextlib.contextmanager
-    def _descriptor(self, k: int) -> Iterator[int]:
-        descriptor = self._kept.get(k)
-        if descriptor is not None:
-            yield descriptor
-            return
-        path = self._layouts[k].path
-        if k in self._to_keep:
+        if layout.is_compressed:
             with self._turn:
-                if k not in self._kept:
-                    self._kept[k] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                    self._stack.callback(os.close, self._kept[k])
-            yield self._kept[k]
+                self._read_compressed(k, first, out)
             return
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        raw = np.empty((out.shape[0], layout.columns), layout.raw_dtype)
+        self._read_plain(k, first, memoryview(raw.data).cast("B"))
+        decode(raw[:, : self._columns], layout, out)
+
+    def _read_plain(self, k: int, first: int, buffer: memoryview) -> None:
+        layout = self._layouts[k]
+        offset = layout.offset + first * layout.row_bytes
+        descriptor = self._kept.get(k)
+        if descriptor is None and k in self._to_keep:
+            descriptor = self._keep_open(k)
+        if descriptor is not None:
+            _read_all(descriptor, layout, offset, buffer)
+            return
+        descriptor = os.open(layout.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            yield descriptor
+            _read_all(descriptor, layout, offset, buffer)
         finally:
             os.close(descriptor)
+
+    def _keep_open(self, k: int) -> int:
+        with self._turn:
+            if k not in self._kept:
+                self._kept[k] = os.open(self._layouts[k].path, os.O_RDONLY | os.O_CLOEXEC)
+                self._stack.callback(os.close, self._kept[k])
+            return int(self._kept[k])
 
     def _read_compressed(self, k: int, first: int, out: npt.NDArray[Any]) -> None:
         from astropy.io.fits.hdu.compressed._compression import CfitsioException
@@ -166,3 +166,15 @@ class RowReaders(contextlib.AbstractContextManager["RowReaders"]):
             return
         with hdus:
             yield hdus[layout.hdu].section
+
+
+def _read_all(descriptor: int, layout: ImageLayout, offset: int, buffer: memoryview) -> None:
+    while buffer:
+        n_read = os.preadv(descriptor, [buffer], offset)
+        if n_read == 0:
+            raise Alert(
+                f"{layout.path}: the file is truncated: it has become shorter while it was read.",
+                "Fetch or write the file again.",
+            )
+        buffer = buffer[n_read:]
+        offset += n_read

@@ -143,8 +143,7 @@ def _run(
         buffer = buffers.get()
         try:
             band = buffer[: n * (last - first) * columns].reshape(n, last - first, columns)
-            for k in range(n):
-                readers.read_rows(k, first, band[k])
+            readers.read_band(first, band)
             flat = Stack(band.reshape(n, -1), NO_MASK, band.shape[1:])
             into(flat, out[first:last].reshape(-1))(0, flat.values.shape[1])
         finally:

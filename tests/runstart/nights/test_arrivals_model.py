@@ -92,5 +92,5 @@ class Arrivals(RuleBasedStateMachine):
         assert len(self.cursor) < 400
 
 
-Arrivals.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Arrivals.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 TestArrivals = Arrivals.TestCase

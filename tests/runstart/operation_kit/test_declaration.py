@@ -132,6 +132,7 @@ def test_the_wizard_description_has_the_form_of_the_reference() -> None:
         "filter_options",
     ]
     assert filtered["filter_options"] == ["rp", "gp"]
+    assert filtered_toy.wizard()["inputs"]["others"]["default"] == []
 
 
 def test_descriptions_are_the_callers_own() -> None:

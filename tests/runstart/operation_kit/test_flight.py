@@ -23,6 +23,7 @@ KEY = "0f" * 32
 REQUEST: dict[str, Any] = {"input_files": ["night/a.fits", "night/b.fits"], "mode": "own"}
 N_PUTS = 7  # claim, four objects of one output, entry, the claim's release
 SHORT = 0.4  # seconds of a lease
+CALM = 1.5  # of one that must hold on a busy machine
 
 
 def make_entry(label: str = "x") -> Entry:
@@ -73,11 +74,11 @@ def test_a_holder_that_is_killed_is_taken_over_by_one(
     shared: tuple[ObjectStore, dict[str, Any]], workers: Any, log: Any, tmp_path: Path
 ) -> None:
     store, order = shared
-    holder = workers.start(REQUEST, gate=str(tmp_path / "never"), lease_seconds=SHORT, **order)
+    holder = workers.start(REQUEST, gate=str(tmp_path / "never"), lease_seconds=CALM, **order)
     wait_until(lambda: log.pids, "a computation")
     holder.kill()
     holder.wait()
-    takers = [workers.start(REQUEST, lease_seconds=SHORT, **order) for _ in range(3)]
+    takers = [workers.start(REQUEST, lease_seconds=CALM, **order) for _ in range(3)]
     assert sorted(taker.answer()["computed"] for taker in takers) == [False, False, True]
     assert len(log.pids) == 2
     entry = entry_of(takers[0])
@@ -89,11 +90,11 @@ def test_a_holder_that_renews_its_claim_is_waited_for_beyond_its_lease(
     workers: Any, log: Any, tmp_path: Path, place: Workplace
 ) -> None:
     gate = tmp_path / "gate"
-    holder = workers.start(REQUEST, gate=str(gate), lease_seconds=SHORT)
+    holder = workers.start(REQUEST, gate=str(gate), lease_seconds=CALM)
     wait_until(lambda: log.pids, "a computation")
-    waiter = workers.start(REQUEST, lease_seconds=SHORT)
+    waiter = workers.start(REQUEST, lease_seconds=CALM)
     (claim,) = (name for name in place.store.list("operations/") if name.endswith("claim.json"))
-    wait_until(lambda: json.loads(place.store.get(claim).data)["beat"] > 12, "beats of three leases")
+    wait_until(lambda: json.loads(place.store.get(claim).data)["beat"] > 5, "beats of more than a lease")
     gate.touch()
     assert holder.answer()["computed"]
     assert not waiter.answer()["computed"]

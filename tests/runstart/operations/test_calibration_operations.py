@@ -23,7 +23,12 @@ DATA = slice(16, 116)
 def _frame(rng: np.random.Generator, adu: Any, header: dict[str, Any], level: float = 300.0) -> tuple[Any, Any]:
     frame = rng.normal(level, READ_NOISE / GAIN, WIDE)
     frame[:, DATA] += adu
-    return np.clip(np.rint(frame), 0, 65535).astype("u2"), {**SECTIONS, "GAIN": GAIN, "RDNOISE": READ_NOISE, **header}
+    return np.clip(np.rint(frame), 0, 65535).astype("u2"), {
+        **SECTIONS,
+        "GAIN": GAIN,
+        "RDNOISE": READ_NOISE,
+        **header,
+    }
 
 
 def _put_frames(bench: Bench, stem: str, n: int, adu: Any, **header: Any) -> list[str]:

@@ -112,9 +112,8 @@ def test_a_bad_file_is_an_alert_that_names_it_and_nothing_is_left(
         after = bench.files()
         assert [name for name in after if not name.startswith("store/")] == before
         assert not [name for name in after if name.endswith("entry.json")]
-        made = bench.run("normalization", input_files=["night/good0.fits"])  # the cache is unharmed
-        np.testing.assert_array_equal(made[0].data, GOOD / np.median(GOOD))
-        (bench.store.root / f"operations/{made[0].key_card}/entry.json").unlink()
+    made = bench.run("normalization", input_files=["night/good0.fits"])  # the cache is unharmed
+    np.testing.assert_array_equal(made[0].data, GOOD / np.median(GOOD))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ import pytest
 
 from runstart.operation_kit import Operation, find_operation, find_operations
 
-OPERATIONS = [op for op in find_operations({}).values() if op.function.__module__.startswith("runstart.operations.")]
+OPERATIONS = [
+    op for op in find_operations({}).values() if op.function.__module__.startswith("runstart.operations.")
+]
 REFERENCE = {
     "Median": {"input_files": (2, 999)},
     "Stacking": {"input_files": (2, 999), "stacking_mode": None},
@@ -43,7 +45,9 @@ def test_all_operations_are_found_by_being_there() -> None:
 
 
 def test_importing_the_operations_loads_no_heavy_library() -> None:
-    code = "import sys; from runstart.operation_kit import find_operations; find_operations({}); print(*sys.modules)"
+    code = (
+        "import sys; from runstart.operation_kit import find_operations; find_operations({}); print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {name for name in done.stdout.split() if name.partition(".")[0] in HEAVY}
 

@@ -53,9 +53,7 @@ def test_uncertainties_add_in_quadrature_and_masks_join(bench: Bench) -> None:
     mask, other_mask = np.zeros(SHAPE, "u1"), np.zeros((50, 60), "i4")
     mask[1, 2], other_mask[3, 4], other_mask[45, 55] = MaskBit.SATURATED, MaskBit.BAD, MaskBit.BAD
     one = bench.put("a.fits", _image(), uncertainty=np.full(SHAPE, 3.0, "f4"), mask=mask)
-    other = bench.put(
-        "b.fits", _image(shape=(50, 60)), uncertainty=np.full((50, 60), 4.0, "f4"), mask=other_mask
-    )
+    other = bench.put("b.fits", _image(shape=(50, 60)), uncertainty=np.full((50, 60), 4.0, "f4"), mask=other_mask)
     made = bench.run_one("Subtraction", input_files=[one], subtraction_file=[other])
     assert (made.planes["ERR"] == 5).all()
     assert np.argwhere(made.planes["BPM"]).tolist() == [[1, 2], [3, 4]]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runstart.errors import Alert
-from runstart.storage import FileStore, S3Store, open_store
+from runstart.storage import FileStore, S3Store, open_store, store_url
 
 
 @pytest.mark.parametrize("url", ["file:/data/runstart", "file:///data/runstart"])
@@ -43,3 +43,12 @@ def test_an_s3_url_names_a_bucket_and_a_prefix(url: str, bucket: str, prefix: st
 def test_any_other_url_is_an_alert(url: str) -> None:
     with pytest.raises(Alert, match="does not name an object store"):
         open_store(url, s3_client=object())
+
+
+def test_the_environment_names_the_store_or_it_is_below_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    default = f"file:{tmp_path / '.runstart' / 'store'}"
+    assert store_url({}) == store_url({"RUNSTART_OBJECT_STORE": ""}) == default
+    assert store_url({"RUNSTART_OBJECT_STORE": "s3://b/p"}) == "s3://b/p"
