@@ -9,7 +9,7 @@ from runstart.images.cosmic_rays import CleanedFrame, reject_cosmic_rays
 from runstart.images.cropping import crop_center, crop_to_common
 from runstart.images.masters import make_master_bias, make_master_dark, make_master_flat
 from runstart.images.overscan import Overscan, subtract_overscan
-from runstart.images.previews import Previews, make_previews, thumbnail_markdown
+from runstart.images.previews import Previews, make_previews
 from runstart.images.quality import FrameStatistics, measure_frame, robust_noise
 from runstart.images.reprojection import reproject_and_sum
 from runstart.images.scaling import auto_limits, gamma_table, to_bytes
@@ -70,7 +70,6 @@ __all__ = [
     "stack_files",
     "subtract_background",
     "subtract_overscan",
-    "thumbnail_markdown",
     "to_bytes",
     "weighted_mean",
 ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL import Image
 
-__all__ = ["SMALL_SIDE", "Previews", "make_previews", "thumbnail_markdown"]
+__all__ = ["SMALL_SIDE", "Previews", "make_previews"]
 
 SMALL_SIDE = 200
 """Pixels of the longer side of the small picture, at most."""
@@ -46,12 +46,30 @@ class Previews(NamedTuple):
         In full size, without loss (LZW).
     thumbnail : bytes
         WebP of less than 600 bytes.
+    thumbnail_size : tuple of int
+        Its width and height.
     """
 
     large_jpeg: bytes
     small_jpeg: bytes
     tiff: bytes
     thumbnail: bytes
+    thumbnail_size: tuple[int, int]
+
+    def as_markdown(self, title: str) -> str:
+        """Return markdown that shows the thumbnail, shorter than 1,000 characters.
+
+        Parameters
+        ----------
+        title : str
+            Any text; only harmless letters are kept.
+        """
+        from runstart.product.thumbnails import svg_markdown
+
+        factor = max(1, _SHOWN_SIDE // max(self.thumbnail_size))
+        width, height = (length * factor for length in self.thumbnail_size)
+        uri = "data:image/webp;base64," + base64.b64encode(self.thumbnail).decode()
+        return svg_markdown(title, width, height, f"<image href='{uri}' width='{width}' height='{height}'/>")
 
 
 def make_previews(image: npt.ArrayLike, limits: tuple[float, float] | None = None) -> Previews:
@@ -80,36 +98,14 @@ def make_previews(image: npt.ArrayLike, limits: tuple[float, float] | None = Non
         raise Alert(message, "Cut it into smaller images.")
     small = picture.copy()
     small.thumbnail((SMALL_SIDE, SMALL_SIDE))
+    thumbnail_size, thumbnail = _thumbnail(picture)
     return Previews(
         large_jpeg=_encode(picture, "JPEG", quality=_QUALITY),
         small_jpeg=_encode(small, "JPEG", quality=_QUALITY),
         tiff=_encode(picture, "TIFF", compression="tiff_lzw"),
-        thumbnail=_thumbnail(picture)[1],
+        thumbnail=thumbnail,
+        thumbnail_size=thumbnail_size,
     )
-
-
-def thumbnail_markdown(image: npt.ArrayLike, title: str, limits: tuple[float, float] | None = None) -> str:
-    """Return markdown, shorter than 1,000 characters, that shows a small picture of an image.
-
-    Parameters
-    ----------
-    image, limits
-        As for `make_previews`.
-    title : str
-        Any text; only harmless letters are kept.
-
-    Raises
-    ------
-    Alert
-        As for `make_previews`.
-    """
-    from runstart.product.thumbnails import svg_markdown
-
-    (width, height), data = _thumbnail(_picture(image, limits))
-    factor = max(1, _SHOWN_SIDE // max(width, height))
-    width, height = width * factor, height * factor
-    uri = "data:image/webp;base64," + base64.b64encode(data).decode()
-    return svg_markdown(title, width, height, f"<image href='{uri}' width='{width}' height='{height}'/>")
 
 
 def _picture(image: npt.ArrayLike, limits: tuple[float, float] | None) -> Image.Image:
@@ -130,16 +126,24 @@ def _picture(image: npt.ArrayLike, limits: tuple[float, float] | None) -> Image.
 
 def _thumbnail(picture: Image.Image) -> tuple[tuple[int, int], bytes]:
     """Return the size and the WebP of the largest thumbnail that is small enough."""
+    encoded = {side: _small_webp(picture, side) for side in _SIDES[-1:]}
+    first, last = 0, len(_SIDES) - 1
+    while first < last:
+        middle = (first + last) // 2
+        encoded[_SIDES[middle]] = _small_webp(picture, _SIDES[middle])
+        if len(encoded[_SIDES[middle]][1]) <= _THUMBNAIL_BYTES:
+            last = middle
+        else:
+            first = middle + 1
+    return encoded[_SIDES[last]]
+
+
+def _small_webp(picture: Image.Image, side: int) -> tuple[tuple[int, int], bytes]:
     from PIL import Image
 
-    data = b""
-    for side in _SIDES:
-        small = picture.copy()
-        small.thumbnail((side, side), Image.Resampling.BOX)
-        data = _encode(small, "WEBP", quality=_THUMBNAIL_QUALITY, method=6)
-        if len(data) <= _THUMBNAIL_BYTES:
-            break
-    return small.size, data
+    small = picture.copy()
+    small.thumbnail((side, side), Image.Resampling.BOX)
+    return small.size, _encode(small, "WEBP", quality=_THUMBNAIL_QUALITY, method=4)
 
 
 def _encode(picture: Image.Image, kind: str, **options: int | str) -> bytes:

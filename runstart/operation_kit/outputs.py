@@ -103,7 +103,7 @@ class Place:
 
 def store_output(place: Place, output: Output, basename: str) -> OutputFile:
     """Store an output under a basename, and return what the entry says of it."""
-    from runstart.images import make_previews, thumbnail_markdown
+    from runstart.images import make_previews
 
     pixels = output.pixels if isinstance(output, OutputPicture) else output.data
     previews = make_previews(pixels)
@@ -123,7 +123,7 @@ def store_output(place: Place, output: Output, basename: str) -> OutputFile:
         objects=objects,
         sha256=digests,
         figures={name: _plain(name, figure) for name, figure in output.figures.items()},
-        thumbnail=thumbnail_markdown(pixels, output.label or basename[:12]),
+        thumbnail=previews.as_markdown(output.label or basename[:12]),
     )
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from star_fields import star_field
 
 from runstart.errors import Alert
-from runstart.images import auto_limits, make_previews, thumbnail_markdown, to_bytes
+from runstart.images import auto_limits, make_previews, to_bytes
 
 COLOR = np.zeros((30, 40, 3), np.uint8)
 COLOR[:10, :, 0] = 200
@@ -75,7 +75,7 @@ def test_small_and_narrow_images_have_pictures(shape: tuple[int, int]) -> None:
     ids=["stars", "noise", "colourful noise", "nan", "one pixel", "colour"],
 )
 def test_markdown_is_short_and_holds_a_picture(image: np.ndarray) -> None:
-    markdown = thumbnail_markdown(image, "M 42 <script>](x)")
+    markdown = make_previews(image).as_markdown("M 42 <script>](x)")
     assert len(markdown) < 1000
     assert markdown.startswith("![M 42 scriptx](data:image/svg+xml,")
     svg = unquote(markdown)
