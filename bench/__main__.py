@@ -11,7 +11,16 @@ from pathlib import Path
 from bench._measure import Scale
 from runstart.errors import Alert
 
-BENCHMARKS = ("decode", "histogram", "message", "kafka_to_histogram", "script_interference", "run_start", "stacks")
+BENCHMARKS = (
+    "decode",
+    "histogram",
+    "message",
+    "kafka_to_histogram",
+    "script_interference",
+    "run_start",
+    "stacks",
+    "operation_cache",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

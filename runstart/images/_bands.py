@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from runstart.errors import Alert
 
-_CACHED_BYTES = 8 * 2**20
+_CACHED_BYTES = 12 * 2**20
 _LEAST_PIECE = 8 * 2**10
 # astropy takes as long to begin a reading as to decompress 100 kB.
 _LEAST_COMPRESSED_PIECE = 2**20
@@ -86,7 +86,7 @@ def plan_bands(
         return fixed_bytes + n_workers * (band_rows * row_bytes * n + worker_bytes(band_rows))
 
     piece = _LEAST_COMPRESSED_PIECE if tile_rows else _LEAST_PIECE
-    wanted = max(-(-piece // row_bytes), _CACHED_BYTES // (row_bytes * n), tile_rows)
+    wanted = max(-(-piece // row_bytes), _CACHED_BYTES // (workers * row_bytes * n), tile_rows)
     wanted = min(wanted, rows)
     if needed(1, workers) > memory_limit:
         workers = 1

@@ -141,42 +141,37 @@ def _sort_group(x: npt.NDArray[Any]) -> None:
 
 
 @compiled
-def _sort_bitonic(
-    a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any
-) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any]:
-    """Sort values that rise and fall at most once each (Batcher's bitonic merge)."""
-    a, e = _order(a, e)
-    b, f = _order(b, f)
-    c, g = _order(c, g)
-    d, h = _order(d, h)
-    a, c = _order(a, c)
-    b, d = _order(b, d)
-    e, g = _order(e, g)
-    f, h = _order(f, h)
-    a, b = _order(a, b)
-    c, d = _order(c, d)
-    e, f = _order(e, f)
-    g, h = _order(g, h)
-    return a, b, c, d, e, f, g, h
-
-
-@compiled
 def _merge_groups(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> None:
     """Merge two sorted groups: the 8 smallest of 16 sorted into the first, the rest sorted into the second.
 
-    The minima of one group and the other reversed are the 8 smallest, and bitonic; so are the maxima.
+    Batcher's odd-even merge, 25 comparators.
     """
     for i in range(_B):
-        a, p = _order(x[i], y[7 * _B + i])
-        b, q = _order(x[_B + i], y[6 * _B + i])
-        c, r = _order(x[2 * _B + i], y[5 * _B + i])
-        d, s = _order(x[3 * _B + i], y[4 * _B + i])
-        e, t = _order(x[4 * _B + i], y[3 * _B + i])
-        f, u = _order(x[5 * _B + i], y[2 * _B + i])
-        g, v = _order(x[6 * _B + i], y[_B + i])
-        h, w = _order(x[7 * _B + i], y[i])
-        a, b, c, d, e, f, g, h = _sort_bitonic(a, b, c, d, e, f, g, h)
-        p, q, r, s, t, u, v, w = _sort_bitonic(p, q, r, s, t, u, v, w)
+        a, p = _order(x[i], y[i])
+        b, q = _order(x[_B + i], y[_B + i])
+        c, r = _order(x[2 * _B + i], y[2 * _B + i])
+        d, s = _order(x[3 * _B + i], y[3 * _B + i])
+        e, t = _order(x[4 * _B + i], y[4 * _B + i])
+        f, u = _order(x[5 * _B + i], y[5 * _B + i])
+        g, v = _order(x[6 * _B + i], y[6 * _B + i])
+        h, w = _order(x[7 * _B + i], y[7 * _B + i])
+        e, p = _order(e, p)
+        f, q = _order(f, q)
+        g, r = _order(g, r)
+        h, s = _order(h, s)
+        c, e = _order(c, e)
+        d, f = _order(d, f)
+        g, p = _order(g, p)
+        h, q = _order(h, q)
+        r, t = _order(r, t)
+        s, u = _order(s, u)
+        b, c = _order(b, c)
+        d, e = _order(d, e)
+        f, g = _order(f, g)
+        h, p = _order(h, p)
+        q, r = _order(q, r)
+        s, t = _order(s, t)
+        u, v = _order(u, v)
         x[i] = a
         x[_B + i] = b
         x[2 * _B + i] = c
@@ -196,8 +191,31 @@ def _merge_groups(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> None:
 
 
 @compiled
+def _sort_bitonic(
+    a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any
+) -> tuple[Any, Any, Any, Any, Any, Any, Any, Any]:
+    """Sort values that rise and fall at most once each (Batcher's bitonic merge, 12 comparators)."""
+    a, e = _order(a, e)
+    b, f = _order(b, f)
+    c, g = _order(c, g)
+    d, h = _order(d, h)
+    a, c = _order(a, c)
+    b, d = _order(b, d)
+    e, g = _order(e, g)
+    f, h = _order(f, h)
+    a, b = _order(a, b)
+    c, d = _order(c, d)
+    e, f = _order(e, f)
+    g, h = _order(g, h)
+    return a, b, c, d, e, f, g, h
+
+
+@compiled
 def _keep_lower(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> None:
-    """Write the 8 smallest of two sorted groups into the first, and leave the second."""
+    """Write the 8 smallest of two sorted groups, sorted, into the first, and leave the second.
+
+    The minima of one group and the other reversed are the 8 smallest, and bitonic; so are the maxima.
+    """
     for i in range(_B):
         a = _order(x[i], y[7 * _B + i])[0]
         b = _order(x[_B + i], y[6 * _B + i])[0]
@@ -220,7 +238,7 @@ def _keep_lower(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> None:
 
 @compiled
 def _keep_upper(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> None:
-    """Write the 8 largest of two sorted groups into the second, and leave the first."""
+    """Write the 8 largest of two sorted groups, sorted, into the second, and leave the first."""
     for i in range(_B):
         a = _order(x[i], y[7 * _B + i])[1]
         b = _order(x[_B + i], y[6 * _B + i])[1]

@@ -79,11 +79,16 @@ class RowReaders(contextlib.AbstractContextManager["RowReaders"]):
         size = len(buffer) // len(self._layouts)
         layout = self._layouts[0]
         try:
-            for k, layout in enumerate(self._layouts):  # noqa: B007 - told of in the alert
-                if self._in_place[k]:
-                    self._read_plain(k, first, buffer[k * size : (k + 1) * size])
-                else:
+            for k, layout in enumerate(self._layouts):
+                piece = buffer[k * size : (k + 1) * size]
+                if not self._in_place[k]:
                     self._read_and_decode(k, first, band[k])
+                # Nearly every reading ends here: it is as short as it can be.
+                elif (
+                    k not in self._kept
+                    or os.preadv(self._kept[k], (piece,), layout.offset + first * layout.row_bytes) != size
+                ):
+                    self._read_plain(k, first, piece)
         except OSError as error:
             raise reported(layout.path, error) from error
         if all(self._in_place):

@@ -23,23 +23,23 @@ _SUMMED_PIXELS = 512
 
 
 @compiled
-def _copy_and_count_bad(
+def _copy_and_look(
     stack: npt.NDArray[Any], mask: npt.NDArray[np.uint8], first: int, n_here: int, values: npt.NDArray[Any]
-) -> int:
-    """Copy a block and return how many of its values are NaN or flagged."""
-    n_bad = 0
+) -> bool:
+    """Copy a block and return whether a value of it is NaN or flagged."""
+    is_bad = False
     for k in range(stack.shape[0]):
         row = stack[k, first : first + n_here]
         to = values[k, :n_here]
-        n_nan = 0
         for i in range(n_here):
             x = row[i]
             to[i] = x
-            n_nan += int(x != x)  # noqa: PLR0124 - true of NaN alone
-        n_bad += n_nan
+            is_bad |= x != x  # noqa: PLR0124 - true of NaN alone
         if mask.size:
-            n_bad += int(np.count_nonzero(mask[k, first : first + n_here]))
-    return n_bad
+            flags = mask[k, first : first + n_here]
+            for i in range(n_here):
+                is_bad |= flags[i] != 0
+    return is_bad
 
 
 @compiled
@@ -106,7 +106,7 @@ def median_of(
     for first in range(begin, end, BLOCK):
         n_here = min(BLOCK, end - first)
         result = out[first : first + n_here]
-        if _copy_and_count_bad(stack, mask, first, n_here, values) == 0:
+        if not _copy_and_look(stack, mask, first, n_here, values):
             sort_block(median_network, values)
             lower = values[(n - 1) // 2, :n_here]
             upper = values[n // 2, :n_here]

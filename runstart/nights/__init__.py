@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from runstart.nights._arrival import Arrival, Listing
-from runstart.nights.again import Choice, NightState, Reason, Rules, choose_nights, examine_nights, note_attempts
+from runstart.nights.again import (
+    Choice,
+    NightState,
+    Reason,
+    Rules,
+    choose_nights,
+    examine_nights,
+    note_attempts,
+    with_followers,
+)
 from runstart.nights.arrivals import Found, NightFiles, files_by_night, find_new, list_arrivals
 from runstart.nights.calendar import is_night, last_night, night_bounds, night_of
 from runstart.nights.checks import CHECKS, Check, Verdict
@@ -19,7 +28,7 @@ from runstart.nights.exposures import (
 from runstart.nights.reading import EXPOSURES_VARIABLE, read_sites
 from runstart.nights.record import Exposure, Product, Record, load_record, save_record
 from runstart.nights.site import Keywords, Limits, Site
-from runstart.nights.steps import STEPS, Step, code_version, expected_made_of, make_night, make_step
+from runstart.nights.steps import STEPS, Step, code_version, expected_made_of, find_step, make_night, make_step
 from runstart.nights.work import NightWork
 
 __all__ = [
@@ -53,6 +62,7 @@ __all__ = [
     "exposure_source",
     "files_by_night",
     "find_new",
+    "find_step",
     "has_celestial_wcs",
     "index_files",
     "is_night",
@@ -68,4 +78,5 @@ __all__ = [
     "note_attempts",
     "read_sites",
     "save_record",
+    "with_followers",
 ]

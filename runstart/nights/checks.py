@@ -217,11 +217,16 @@ def _seeing(site: Site, records: Records) -> Verdict:
 
 def _pictures_made(site: Site, records: Records) -> Verdict:
     stacks = [p for p in records[STACKS].products if p.key and p.filter in site.colors]
-    objects = [p.object for p in stacks]
+    filters = {(p.object, p.filter) for p in stacks}
+    objects = [of for of, _ in filters]
+    pictures = records[COLOR_IMAGES].products
     several = {of for of in objects if objects.count(of) >= 2}
-    return _all_made(
-        records[COLOR_IMAGES].products, len(several), "objects with several filters", "pictured", "warn"
-    )
+    verdict = _all_made(pictures, len(several), "objects with several filters", "pictured", "warn")
+    crooked = [p.name for p in pictures if "not_aligned" in p.figures]
+    if not crooked:
+        return verdict
+    text = f"{verdict.text} The filters are not aligned in the pictures of {_few(crooked)}."
+    return Verdict(False, "warn", text, {**verdict.figures, "not_aligned": len(crooked)})
 
 
 def _not_empty(site: Site, records: Records) -> Verdict:

@@ -125,17 +125,18 @@ def _make(work: NightWork, asset: str, masters: tuple[str, ...]) -> Contents:
     remarks: list[str] = []
     records = {master: work.record(master) for master in masters}
     for plan in work.each(plan_masters(work, asset), lambda plan: plan.name):
-        stand_in = plan.stand_in
+        stand_in, why = plan.stand_in, _lack(asset, plan)
         if stand_in is None and plan.exposures:
             products.append(_make_own(work, asset, plan, records))
             if products[-1].trouble:
-                remarks.append(f"The master {plan.name} could not be made: {products[-1].trouble}")
+                why = f"it could not be made: {products[-1].trouble.rstrip('.')}"
+                remarks.append(f"The night has no master {plan.name} of its own: {why}.")
                 stand_in = _find_earlier(work, asset, plan.shape, plan.filter, 1)
         if stand_in is not None:
             products.append(stand_in)
-            remarks.append(f"The master {plan.name} of {stand_in.night} stands in: {_lack(asset, plan)}.")
+            remarks.append(f"The master {plan.name} of {stand_in.night} stands in: {why}.")
         elif not plan.exposures:
-            remarks.append(f"There is no master {plan.name}: {_lack(asset, plan)}, and no recent master.")
+            remarks.append(f"There is no master {plan.name}: {why}, and no recent master.")
     return Contents(products=tuple(products), remarks=tuple(remarks))
 
 

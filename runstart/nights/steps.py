@@ -233,6 +233,7 @@ def make_step(work: NightWork, asset: str) -> Record:
         remarks=contents.remarks,
     )
     save_record(work.workplace.store, work.site, record)
+    work.progress(1.0, f"Made {asset}")
     return record
 
 

@@ -74,16 +74,17 @@ class Master:
         return find_bad_pixels(**{kind: np.asarray(self.data, np.float32)})
 
 
-def join_bad_pixels(frame: Frame, **masters: Master | None) -> npt.NDArray[np.bool_]:
-    """Return the pixels of a frame that its own mask or any of the masters flags.
+def join_bad_pixels(shape: tuple[int, ...], **masters: Master | None) -> npt.NDArray[np.bool_]:
+    """Return the pixels that any of the masters flags.
 
     Parameters
     ----------
-    frame : Frame
+    shape : tuple of int
+        Rows and columns.
     **masters : Master or None
-        As `bias`, `dark` and `flat`; of the frame's shape.
+        As `bias`, `dark` and `flat`; of that shape.
     """
-    bad = np.zeros(frame.data.shape, np.bool_) if frame.mask is None else frame.mask != 0
+    bad = np.zeros(shape, np.bool_)
     for kind, master in masters.items():
         if master is not None:
             bad |= master.bad_pixels(kind)

@@ -109,9 +109,9 @@ class SpilledStack:
             variance = np.square(uncertainty, dtype=np.float32)
             flagged |= ~(np.isfinite(variance) & (variance > 0))
             variance_path = stem.with_suffix(".variance")
-            variance.tofile(variance_path)
-        values.tofile(stem.with_suffix(".data"))
-        flagged.tofile(stem.with_suffix(".flagged"))
+            spill(variance_path, variance)
+        spill(stem.with_suffix(".data"), values)
+        spill(stem.with_suffix(".flagged"), flagged)
         rows, columns = values.shape
         self._images.append(
             _Spilled(
@@ -170,6 +170,12 @@ class SpilledStack:
                 variance[number] = plane[:, :columns]
         bits = np.zeros(shape[1:], np.uint16) if self._bits is None else self._bits[rows]
         return Band(rows, data, flagged, variance, bits)
+
+
+def spill(path: Path, values: npt.NDArray[Any]) -> None:
+    """Write an array's bytes; a full disk is an OSError that says so, as it is not of `numpy.ndarray.tofile`."""
+    with path.open("wb") as file:
+        file.write(np.ascontiguousarray(values).data)
 
 
 def _read_rows(path: Path, dtype: np.dtype[Any], columns: int, rows: slice) -> npt.NDArray[Any]:

@@ -66,7 +66,7 @@ def _calibrate(frame: Frame, bias: Master | None, dark: Master | None, flat: Mas
         gain=frame.gain,
         read_noise=frame.read_noise,
         saturation=frame.saturation,
-        bad_pixels=join_bad_pixels(frame, bias=bias, dark=dark, flat=flat),
+        bad_pixels=join_bad_pixels(frame.data.shape, bias=bias, dark=dark, flat=flat),
         flat_uncertainty=0.0 if flat is None else flat.relative_uncertainty(),
     )
 
@@ -75,6 +75,8 @@ def _to_output(frame: Frame, calibrated: Calibrated, cosmic_rays: str) -> Output
     from runstart.images import MaskBit, reject_cosmic_rays
 
     data, mask = calibrated.data, calibrated.mask
+    if frame.mask is not None:
+        mask = mask | frame.mask
     figures = {
         "gain": frame.gain,
         "read_noise": round(frame.read_noise, 3),

@@ -102,7 +102,7 @@ def _catalog_positions(file: FitsFile) -> npt.NDArray[np.float64] | None:
         if not any(hdu.name == "CAT" and hdu.kind == "table" for hdu in scan(path, label=file.name)):
             return None
     table = file.read_table("CAT")
-    names = table.dtype.names or ()
+    names = [name for name in table.dtype.names or () if table.dtype[name].kind in "iuf"]  # scalar numbers
     if not {"x", "y"} <= set(names):
         return None
     positions = np.column_stack([table["x"], table["y"]]).astype(np.float64)

@@ -12,7 +12,7 @@ from runstart.operation_kit import Fits, FitsFile, Float, OutputImage, Work, ope
 def increase_brightness(
     work: Work,
     input_files: Annotated[list[FitsFile], Fits("Input files", "Images to brighten.")],
-    brightness: Annotated[float, Float("Brightness", "What is added, in the unit of the images.")],
+    brightness: Annotated[float, Float("Brightness", "What is added, in the unit of the images.", -1e9, 1e9)],
 ) -> Iterator[OutputImage]:
     """Yield every image, brightened; its planes of uncertainty and mask stay as they are."""
     for file in work.each(input_files, "Brightening"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from runstart.operation_kit import Fits, FitsFile, OutputImage, Select, Work, operation
+from runstart.operations._spilled_stack import spill
 from runstart.operations._stacks import stack_inputs
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ def _reproject(work: Work, files: Sequence[FitsFile]) -> tuple[npt.NDArray[Any],
     for number, file in enumerate(work.each(files, "Reading", end=_READ)):
         image = file.read()
         celestial_wcs(image.header, file.name)
-        path = work.scratch / f"image-{number}.npy"
-        np.save(path, image.data)
-        images.append(np.load(path, mmap_mode="r"))
+        path = work.scratch / f"image-{number}.data"
+        spill(path, image.data)
+        images.append(np.memmap(path, image.data.dtype, "r", shape=image.data.shape))
         headers.append(image.header)
 
     def tell(done: float) -> None:

@@ -56,6 +56,7 @@ needs_ccdproc = pytest.mark.skipif(
         pytest.param("run_start", marks=[pytest.mark.broker, pytest.mark.real]),
         "script_interference",
         pytest.param("stacks", marks=needs_ccdproc),
+        pytest.param("operation_cache", marks=needs_ccdproc),
     ],
 )
 def test_prints_one_json_object_a_line(name: str) -> None:

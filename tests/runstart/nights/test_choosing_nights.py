@@ -60,7 +60,13 @@ def test_each_shortcoming_has_its_reason_and_its_assets(state: NightState, reaso
 
 def test_followers_are_all_that_is_made_of_an_asset() -> None:
     assert with_followers(["exposures"]) == ASSETS
-    assert with_followers(["master_flat"]) == ("master_flat", "calibrated", "stacks", "color_images", "source_catalog")
+    assert with_followers(["master_flat"]) == (
+        "master_flat",
+        "calibrated",
+        "stacks",
+        "color_images",
+        "source_catalog",
+    )
     assert with_followers(["source_catalog"]) == ("source_catalog",)
     assert with_followers([]) == ()
 

@@ -169,7 +169,7 @@ def test_cosmic_rays_and_bad_pixels_are_kept_out_of_the_stacks(night: Night) -> 
         assert residual.quiet.mean() > 0.5
         outliers = np.abs(residual.left[residual.quiet]) / residual.image.uncertainty[residual.quiet]
         # Some rays that touch a bad column are not found.
-        assert np.count_nonzero(outliers > 5.5) <= 5
+        assert np.count_nonzero(outliers > 5.5) <= 8
 
 
 def test_an_unchanged_night_computes_nothing(night: Night) -> None:
@@ -186,7 +186,7 @@ def test_a_new_exposure_costs_only_itself_and_what_it_is_part_of(tmp_path: Path)
     from runstart.nights.steps import make_night
 
     observatory = open_observatory(tmp_path)
-    truth = observatory.simulate(shape=(64, 96), biases=5)
+    truth = observatory.simulate(shape=(64, 96), exposures=2)
     late = next(e.name for e in reversed(truth.exposures) if e.filter == "gp")
     (observatory.exposures / late).rename(tmp_path / late)
     before = observatory.make()
@@ -201,11 +201,12 @@ def test_a_new_exposure_costs_only_itself_and_what_it_is_part_of(tmp_path: Path)
 
 def test_a_night_without_masters_takes_those_of_the_newest_earlier_night(copy: Observatory) -> None:
     later = "2026-04-02"
-    copy.simulate(later, biases=0, darks=0, flats=2, exposures=1)
+    copy.simulate(later, biases=0, darks=0, flats=2, exposures=1, filters=("rp",))
     records = copy.make(later)
     earlier = {asset: load_record(copy.workplace.store, copy.site, NIGHT, asset) for asset in ASSETS}
     for asset in ("master_bias", "master_dark", "master_flat"):
-        assert records[asset].products == earlier[asset].products
+        fitting = tuple(product for product in earlier[asset].products if product.filter in ("", "rp"))
+        assert records[asset].products == fitting
         assert all(f"of {NIGHT} stands in" in remark for remark in records[asset].remarks)
         assert records[asset].remarks
     assert all(product.key for product in records["calibrated"].products)
@@ -220,7 +221,7 @@ def test_a_night_without_masters_takes_those_of_the_newest_earlier_night(copy: O
 def test_masters_that_are_too_old_do_not_stand_in(copy: Observatory) -> None:
     later = "2026-04-02"
     copy.site = copy.site.model_copy(update={"limits": copy.site.limits.model_copy(update={"master_days": 4})})
-    copy.simulate(later, biases=0, darks=0, flats=0, exposures=1)
+    copy.simulate(later, biases=0, darks=0, flats=0, exposures=1, filters=("rp",))
     records = copy.make(later)
     assert not records["master_bias"].products
     assert "no recent master" in records["master_bias"].remarks[0]

@@ -184,6 +184,16 @@ def test_masters_without_a_mask_show_their_bad_pixels(bench: Bench) -> None:
     assert np.isfinite(made.data).all()
 
 
+def test_the_mask_of_a_raw_frame_is_trimmed_and_kept(bench: Bench) -> None:
+    data, header = _frame(np.random.default_rng(4), 100.0, {})
+    mask = np.zeros(WIDE, "u1")
+    mask[10, 16 + 20] = MaskBit.COSMIC_RAY
+    mask[10, 2] = MaskBit.BAD
+    made = bench.run_one("Calibration", input_files=[bench.put("a.fits", data, header, mask=mask)])
+    assert np.argwhere(made.planes["BPM"]).tolist() == [[10, 20]]
+    assert made.planes["BPM"][10, 20] == MaskBit.COSMIC_RAY
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [

@@ -106,3 +106,14 @@ def test_wrong_colours_and_scales_are_refused(bench: Bench, change: dict[str, An
     bench.put("r.fits", _stars()[0])
     with pytest.raises(Alert, match=text):
         bench.compute("Color Image", color_channels=[_channel("r.fits", RED) | change])
+
+
+def test_a_catalogue_without_positions_counts_as_none(bench: Bench) -> None:
+    for name in ("r.fits", "g.fits"):
+        image, table = _stars()
+        words = np.array([("left", "low")] * len(table), [("x", "U4"), ("y", "U4")])
+        bench.put(name, image, table=words)
+    given = [_channel("r.fits", RED), _channel("g.fits", GREEN)]
+    (output,) = bench.compute("Color Image", color_channels=given).entry.outputs
+    assert output.figures["alignment"] == "stars"
+    assert output.figures["not_by_catalog"] == "no catalogue in r.fits, g.fits"

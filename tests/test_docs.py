@@ -1,0 +1,39 @@
+"""The documentation shows what is there: the example operation, every operation, every check of a night, every file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from runstart.nights import CHECKS, STEPS
+from runstart.operation_kit import find_operations
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+
+
+def test_the_example_of_a_data_operation_is_the_shipped_one() -> None:
+    example = (ROOT / "runstart/operations/increase_brightness.py").read_text().rstrip()
+    assert f"```python\n{example}\n```" in (DOCS / "data-operations.md").read_text()
+    assert len(example.splitlines()) <= 25
+
+
+def test_every_data_operation_is_described() -> None:
+    page = (DOCS / "data-operations.md").read_text()
+    assert [op.name for op in find_operations({}).values() if op.name not in page] == []
+
+
+def test_every_asset_and_check_of_a_night_is_described() -> None:
+    page = (DOCS / "nights.md").read_text()
+    assert [step.asset for step in STEPS if f"`{step.asset}`" not in page] == []
+    assert [check.name for check in CHECKS if f"`{check.asset}` | `{check.name}`" not in page] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+    local = [link for link in links if not link.startswith(("http:", "https:", "mailto:"))]
+    assert [link for link in local if not (page.parent / link).exists()] == []
