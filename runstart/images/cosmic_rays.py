@@ -86,10 +86,9 @@ def reject_cosmic_rays(
     if ignored.all():
         message = "the image has no good pixel to compare with."
         raise Alert(message, "Check the frame and its mask.")
-    filled = np.where(ignored, np.median(values[~ignored]), values)
+    # Not given as `inmask`: with it, hits in the pixels beside a bad column are not found.
     found, cleaned = astroscrappy.detect_cosmics(
-        filled,
-        inmask=ignored,
+        _fill_along_rows(values, ignored),
         gain=gain,
         readnoise=read_noise,
         satlevel=min(saturation * gain, _SATURATION_IF_NONE),
@@ -97,3 +96,13 @@ def reject_cosmic_rays(
     )
     hit = np.asarray(found, bool) & ~ignored
     return CleanedFrame(np.where(hit, cleaned, values), hit)
+
+
+def _fill_along_rows(values: npt.NDArray[np.float32], ignored: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Return the image with ignored pixels interpolated from the good ones of their row, or of all the image."""
+    filled = np.where(ignored, np.median(values[~ignored]), values)
+    columns = np.arange(values.shape[1])
+    for row in np.flatnonzero(ignored.any(axis=1) & ~ignored.all(axis=1)):
+        good = ~ignored[row]
+        filled[row, ~good] = np.interp(columns[~good], columns[good], values[row, good])
+    return filled

@@ -50,6 +50,20 @@ def test_masked_and_lost_pixels_are_left_alone() -> None:
     np.testing.assert_array_equal(found.cleaned[truth], image[truth].astype(np.float32))
 
 
+def test_hits_beside_a_bad_column_are_found() -> None:
+    sky = np.random.default_rng(3).normal(200, 14, (96, 96)).astype(np.float32)
+    mask = np.zeros(sky.shape, bool)
+    mask[:, 40] = True
+    sky[:, 40] = 30_000
+    rows = np.arange(5, 90, 6)
+    sky[rows, 39] += 2000
+    sky[rows + 3, 41] += 2000
+    found = reject_cosmic_rays(sky, read_noise=5.0, mask=mask)
+    assert found.mask[rows, 39].all()
+    assert found.mask[rows + 3, 41].all()
+    assert not found.mask[:, 40].any()
+
+
 @pytest.mark.parametrize("dtype", [">i2", "u2", "f8"])
 def test_a_constant_image_has_none(dtype: str) -> None:
     found = reject_cosmic_rays(np.full((16, 16), 100, dtype), read_noise=5.0)
