@@ -144,7 +144,10 @@ def describe(definitions: dg.Definitions) -> dict[str, Any]:
             }
             for schedule in repository.schedule_defs
         },
-        "resources": {name: resource.model_dump() for name, resource in (definitions.resources or {}).items()},
+        "resources": {
+            name: resource.model_dump(exclude={"sites_file"})  # a path of this machine
+            for name, resource in (definitions.resources or {}).items()
+        },
     }
 
 
@@ -156,6 +159,9 @@ def _asset(node: Any) -> dict[str, Any]:
         "kinds": sorted(node.kinds),
         "owners": sorted(node.owners),
         "checks": sorted(key.name for key in node.check_keys),
+        "backfill": str(node.backfill_policy),
+        "follows_by_itself": node.automation_condition is not None,
+        "has_freshness_policy": node.freshness_policy is not None,
     }
 
 
