@@ -65,7 +65,7 @@ def make_nights_again(
     Transient
         If the object store or a place of exposures does not answer.
     """
-    from runstart.nights import choose_nights, note_attempts
+    from runstart.nights import choose_nights, has_begun, note_attempts
 
     if instance.get_backfill(tick.backfill_id) is not None:
         return f"Backfill {tick.backfill_id} has been requested before; nothing is added to it."
@@ -73,6 +73,8 @@ def make_nights_again(
     states: list[NightState] = []
     skipped = 0
     for site in sites:
+        if not has_begun(workplace.store, site.site):
+            continue
         found, left = _examine(instance, workplace, site, deadline)
         states += found
         skipped += left

@@ -23,6 +23,7 @@ AGAIN_CRON = "0 15 * * *"
 AGAIN_VARIABLE = "RUNSTART_NIGHTS_AGAIN_CRON"
 FOLLOW_NAME = "nights_follow_exposures"
 FOLLOW_VARIABLE = "RUNSTART_FOLLOW_EXPOSURES"
+FOLLOW_SECONDS = 15
 TICK_SECONDS = 40.0  # a tick may take 60 s, the launch of the backfill included
 FUTURE = timedelta(minutes=5)  # clocks of daemon and code server differ by less
 
@@ -41,9 +42,13 @@ def define_morning_schedule(nights: Nights) -> dg.ScheduleDefinition:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"Reduces the night of {site.title or site.name} that has ended, from exposures to catalogues.",
     )
-    def morning(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        from runstart.nights import last_night
+    def morning(
+        context: dg.ScheduleEvaluationContext, object_store: ObjectStoreResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        from runstart.nights import has_begun, last_night
 
+        if not has_begun(object_store.open(), site):
+            return dg.SkipReason(f"No exposure of {site.name} has arrived yet.")
         night = last_night(site, context.scheduled_execution_time)
         if night < site.first_night.isoformat():
             return dg.SkipReason(f"The first night of {site.name} is {site.first_night}.")
@@ -77,7 +82,7 @@ def define_following_sensor(
         target=dg.AssetSelection.assets(*(key for each in nights for key in each.assets.keys)),
         run_tags={KIND_TAG: BATCH},
         default_status=_STATUS[follows],
-        minimum_interval_seconds=15,
+        minimum_interval_seconds=FOLLOW_SECONDS,
         description="Makes masters, calibrated exposures, stacks, colour images and catalogues when exposures are new.",
     )
 

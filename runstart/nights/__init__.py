@@ -26,7 +26,7 @@ from runstart.nights.exposures import (
     make_exposures,
 )
 from runstart.nights.reading import EXPOSURES_VARIABLE, read_sites
-from runstart.nights.record import Exposure, Product, Record, load_record, save_record
+from runstart.nights.record import Exposure, Product, Record, has_begun, load_record, save_record
 from runstart.nights.site import Keywords, Limits, Site
 from runstart.nights.steps import STEPS, Step, code_version, expected_made_of, find_step, make_night, make_step
 from runstart.nights.work import NightWork
@@ -63,6 +63,7 @@ __all__ = [
     "files_by_night",
     "find_new",
     "find_step",
+    "has_begun",
     "has_celestial_wcs",
     "index_files",
     "is_night",

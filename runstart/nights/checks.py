@@ -192,7 +192,7 @@ def _all_calibrated(_site: Site, records: Records) -> Verdict:
 
 def _all_steps(_site: Site, records: Records) -> Verdict:
     remarks = records[CALIBRATED].remarks
-    return Verdict(not remarks, "warn", " ".join(remarks) or "Every exposure has bias, dark and flat.")
+    return Verdict(not remarks, "warn", " ".join(remarks) or "Every exposure has bias, dark, flat, gain and read noise.")
 
 
 def _stacks_made(_site: Site, records: Records) -> Verdict:
@@ -282,7 +282,12 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(CALIBRATED, "all_calibrated", False, "Every science exposure is calibrated.", _all_calibrated),
     Check(
-        CALIBRATED, "all_steps", False, "Every exposure was calibrated with bias, dark and flat.", _all_steps, ()
+        CALIBRATED,
+        "all_steps",
+        False,
+        "Every exposure was calibrated with bias, dark and flat, and with a gain and a read noise that are known.",
+        _all_steps,
+        (),
     ),
     Check(STACKS, "made", False, "Every object is stacked, through every filter.", _stacks_made, (CALIBRATED,)),
     Check(STACKS, "seeing", False, "The stars of the stacks are sharp.", _seeing, ()),

@@ -19,7 +19,7 @@ from runstart.nights.record import (
     Product,
     Record,
 )
-from runstart.nights.work import Contents, NightWork, stored, taken
+from runstart.nights.work import Contents, NightWork, camera_inputs, stored, taken
 from runstart.operation_kit import load_entry
 
 BIAS, DARK, FLAT, SCIENCE = "bias", "dark", "flat", "science"
@@ -142,6 +142,7 @@ def _make(work: NightWork, asset: str, masters: tuple[str, ...]) -> Contents:
 
 def _make_own(work: NightWork, asset: str, plan: MasterPlan, records: Mapping[str, Record]) -> Product:
     given: dict[str, Any] = {"input_files": [taken(work.site, e) for e in plan.exposures]}
+    given |= camera_inputs(work.site)
     for master, record in records.items():
         found = _find(record, plan.shape, "")
         given[INPUTS[master]] = [] if found is None else [stored(found)]

@@ -20,7 +20,7 @@ from runstart.nights.record import (
     Exposure,
     Product,
 )
-from runstart.nights.work import Contents, NightWork, stored, taken
+from runstart.nights.work import Contents, NightWork, camera_inputs, stored, taken
 
 _BLACK, _WHITE = 1.0, 60.0  # in standard deviations above the sky
 T = TypeVar("T")
@@ -37,8 +37,12 @@ def make_calibrated(work: NightWork) -> Contents:
         for asset in missing:
             without.setdefault(asset, []).append(exposure.name)
         products.append(_calibrate(work, exposure, masters))
-    remarks = tuple(f"Calibrated without {asset}: {_few(names)}." for asset, names in without.items())
-    return Contents(products=tuple(products), remarks=remarks)
+    remarks = [f"Calibrated without {asset}: {_few(names)}." for asset, names in without.items()]
+    for assumed, of in _grouped(products, lambda product: product.figures.get("taken_for_granted", "")).items():
+        if assumed:
+            names = _few([product.name for product in of])
+            remarks.append(f"Calibrated with {assumed}, since no keyword of the site is in the header: {names}.")
+    return Contents(products=tuple(products), remarks=tuple(remarks))
 
 
 def make_stacks(work: NightWork) -> Contents:
@@ -128,7 +132,7 @@ def _channel(work: NightWork, stack: Product) -> dict[str, Any]:
 
 
 def _calibrate(work: NightWork, exposure: Exposure, masters: dict[str, Product | None]) -> Product:
-    given: dict[str, Any] = {"input_files": [taken(work.site, exposure)]}
+    given: dict[str, Any] = {"input_files": [taken(work.site, exposure)], **camera_inputs(work.site)}
     given |= {INPUTS[asset]: [] if master is None else [stored(master)] for asset, master in masters.items()}
     product = Product(
         name=exposure.name,

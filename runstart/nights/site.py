@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from runstart.fits.camera_keywords import USUAL, CameraKeywords, check_keyword
 from runstart.storage import check_key
 
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_]{0,62}$"
@@ -31,26 +32,36 @@ class Keywords(_Frozen):
     filter: tuple[str, ...] = ("FILTER",)
     """Filter in the beam."""
 
-    exposure: tuple[str, ...] = ("EXPTIME", "EXPOSURE")
+    exposure: tuple[str, ...] = USUAL.exposure
     """Exposure time, s."""
 
     time: tuple[str, ...] = ("DATE-OBS",)
     """Begin of the exposure, UTC."""
 
-    gain: tuple[str, ...] = ("GAIN", "EGAIN")
+    gain: tuple[str, ...] = USUAL.gain
     """Electrons per ADU; 1 if no keyword is there."""
 
-    read_noise: tuple[str, ...] = ("RDNOISE", "READNOIS", "READNOISE")
+    read_noise: tuple[str, ...] = USUAL.read_noise
     """Electrons; 0 if no keyword is there."""
 
-    saturation: tuple[str, ...] = ("SATURATE", "MAXLIN")
+    saturation: tuple[str, ...] = USUAL.saturation
     """ADU from which on a pixel is saturated; 65535 if no keyword is there."""
 
-    bias_section: tuple[str, ...] = ("BIASSEC",)
+    bias_section: tuple[str, ...] = USUAL.bias_section
     """Overscan; without it nothing is subtracted."""
 
-    data_section: tuple[str, ...] = ("TRIMSEC", "DATASEC")
+    data_section: tuple[str, ...] = USUAL.data_section
     """Pixels that see the sky; without it all do."""
+
+    @field_validator("*")
+    @classmethod
+    def _check_keywords(cls, keywords: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(check_keyword, keywords))
+
+    @property
+    def camera(self) -> CameraKeywords:
+        """Those that data operations read in raw frames."""
+        return CameraKeywords(**{meaning: getattr(self, meaning) for meaning in USUAL.meanings()})
 
 
 class Limits(_Frozen):

@@ -174,5 +174,11 @@ def taken(site: Site, exposure: Exposure) -> dict[str, str]:
     return _reference(site.name, exposure.name, exposure.filter)
 
 
+def camera_inputs(site: Site) -> dict[str, str]:
+    """Return what data operations on raw frames are told of a camera with other header keywords than the usual."""
+    text = site.keywords.camera.to_text()
+    return {"keywords": text} if text else {}
+
+
 def _reference(source: str, basename: str, of_filter: str) -> dict[str, str]:
     return {"source": source, "basename": basename, **({"filter": of_filter} if of_filter else {})}

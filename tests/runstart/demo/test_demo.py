@@ -24,6 +24,11 @@ _SEEN = """
     ... on Asset { assetObservations(limit: 1) { partition runId } } } }
 """
 
+_NIGHTS = """
+{ assetOrError(assetKey: {path: ["SIMOBS", "exposures"]}) {
+    ... on Asset { assetMaterializations(limit: 20) { partition } } } }
+"""
+
 
 class RunningDemo:
     """A demonstration in a session of its own, with its temporary folders under one that is looked at afterwards."""
@@ -87,6 +92,7 @@ def test_run_starts_by_itself_is_seen_and_ctrl_c_leaves_nothing(demo: RunningDem
     webserver = Webserver(demo.wait_for_url())
 
     seen = demo.wait_for(lambda: _observation(webserver), "observation of a live run")
+    demo.wait_for(lambda: len(_nights(webserver)) == 5, "nights with exposures")
     family = demo.family()
     words = [word for process in family for word in process.cmdline()]
     broker_data = Path(words[words.index("--data-dir") + 1])
@@ -132,6 +138,14 @@ def _observation(webserver: Webserver) -> dict[str, Any] | None:
         return None
     observations = asset.get("assetObservations")
     return observations[0] if observations else None
+
+
+def _nights(webserver: Webserver) -> set[str]:
+    try:
+        asset = webserver.ask(_NIGHTS)["assetOrError"]
+    except NoAnswer:
+        return set()
+    return {materialization["partition"] for materialization in asset.get("assetMaterializations", ())}
 
 
 def _alive(processes: list[psutil.Process]) -> list[psutil.Process]:

@@ -53,7 +53,7 @@ def test_children_are_told_to_write_into_the_data_folder(tmp_path: Path) -> None
     with make_place(tmp_path / "kept") as place:
         environment = place.environment("127.0.0.1:1")
 
-    for name in ("DAGSTER_HOME", "TMPDIR"):
+    for name in ("DAGSTER_HOME", "TMPDIR", "RUNSTART_EXPOSURES", "RUNSTART_FILE_CACHE"):
         assert Path(environment[name]).is_relative_to(place.data_dir)
     assert environment["RUNSTART_OBJECT_STORE"] == f"file:{place.data_dir}/store"
     assert environment["RUNSTART_KAFKA"] == "127.0.0.1:1"
