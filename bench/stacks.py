@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -120,6 +121,7 @@ def _numbers_of_files(folder: Path, side: int, scale: Scale) -> Iterator[Row]:
             "many": partial(stack_files, paths, method, _MEMORY_LIMIT),
         }
         seconds = time_interleaved(contestants, scale.pick(9, 1))
+        few_seconds = _processor_seconds(contestants["few"], scale)
         growth = statistics.median(m / f for f, m in zip(seconds["few"], seconds["many"], strict=True))
         yield Row(
             name=f"stacks.time_of_more_files.{method}",
@@ -129,8 +131,14 @@ def _numbers_of_files(folder: Path, side: int, scale: Scale) -> Iterator[Row]:
             unit="s",
             ratio=4 / growth,
             packages=_PACKAGES,
-            parameters={**parameters, "files": many, "time_ratio": round(growth, 3)},
-            notes=f"time_ratio: {many} files to {few} files.",
+            parameters={
+                **parameters,
+                "files": many,
+                "time_ratio": round(growth, 3),
+                "processor_time_ratio": round(_processor_seconds(contestants["many"], scale) / few_seconds, 3),
+            },
+            notes=f"Ratios: {many} files to {few} files. That of processor time, of the quickest of some runs, does"
+            " not see what else the machine does.",
         )
         one, four = (measure_in_child(method, _MEMORY_LIMIT, paths[:n]) for n in (few, many))
         added = {
@@ -148,3 +156,12 @@ def _numbers_of_files(folder: Path, side: int, scale: Scale) -> Iterator[Row]:
             parameters={**parameters, "files": many, **added},
             notes="Peak of the whole process, a new one each; added: beyond the libraries and a first stack of 1 file.",
         )
+
+
+def _processor_seconds(run: Callable[[], object], scale: Scale) -> float:
+    seconds = []
+    for _ in range(scale.pick(9, 1)):
+        began = time.process_time()
+        run()
+        seconds.append(time.process_time() - began)
+    return min(seconds)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from runstart.errors import Alert
 
-_CACHED_BYTES = 12 * 2**20
+_CACHED_BYTES = 8 * 2**20
 _LEAST_PIECE = 8 * 2**10
 # astropy takes as long to begin a reading as to decompress 100 kB.
 _LEAST_COMPRESSED_PIECE = 2**20

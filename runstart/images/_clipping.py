@@ -12,9 +12,11 @@ own sums only if the value is farther from the bound than any order could move i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from numba import njit
 
 from runstart.images._networks import BLOCK, compiled, empty_block, sort_block
 
@@ -23,7 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["clip_stack"]
 
+_F = TypeVar("_F", bound=Callable[..., Any])
+
 _EPSILON = 2.0**-52
+
+# Sums may be vectorised: what is made of them allows for any order.
+_compiled_in_any_order: Callable[[_F], _F] = njit(nogil=True, cache=True, fastmath={"reassoc"})
 
 
 @compiled
@@ -217,13 +224,13 @@ def _bounds_of_sorted(
         iteration += 1
         if last - first in (0, n_left) or iteration == max_iterations:
             break
+    is_certain = True
     for k in range(count):
-        if not (abs(column[k] - low) > doubt and abs(column[k] - high) > doubt):
-            return False, low, high
-    return True, low, high
+        is_certain &= (abs(column[k] - low) > doubt) & (abs(column[k] - high) > doubt)
+    return is_certain, low, high
 
 
-@compiled
+@_compiled_in_any_order
 def _bounds_of_piece(piece: npt.NDArray[np.float64], sigma: float) -> tuple[float, float]:
     n = piece.size
     total = 0.0

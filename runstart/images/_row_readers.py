@@ -1,7 +1,8 @@
 """Rows of many FITS images, in any order and from several threads, with a fixed number of open files.
 
-Plain images are read where they lie; compressed ones through astropy, one at a time. Of more files than may stay
-open, the later ones are opened for each reading.
+Plain images are read where they lie; compressed ones through astropy and its memory map, which reads their tiles
+twice as fast as by calls, one image at a time. Of more files than may stay open, the later ones are opened for each
+reading.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numba import types
 
 from runstart.errors import Alert
 from runstart.images._decoding import decode, decode_in_place, is_decoded_in_place
 from runstart.images._fits_layout import ImageLayout, reported
+from runstart.images._networks import compiled
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 _MOST_OPEN_COMPRESSED = 32
 # Of the files that a process may open, others need some too.
 _SHARE_OF_OPEN_FILES = 4
+_CLOSED = -1
+
+_pread = types.ExternalFunction("pread", types.intp(types.int32, types.voidptr, types.uintp, types.int64))
 
 
 class RowReaders(contextlib.AbstractContextManager["RowReaders"]):
@@ -47,15 +53,26 @@ class RowReaders(contextlib.AbstractContextManager["RowReaders"]):
         self._columns = columns
         self._in_place = [layout.columns == columns and is_decoded_in_place(layout, dtype) for layout in layouts]
         self._stack = contextlib.ExitStack()
-        self._kept: dict[int, Any] = {}
+        self._sections: dict[int, Any] = {}
         self._turn = threading.Lock()
-        most = max(8, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SHARE_OF_OPEN_FILES)
-        plain = [k for k, layout in enumerate(layouts) if not layout.is_compressed]
-        packed = [k for k, layout in enumerate(layouts) if layout.is_compressed]
-        self._to_keep = {*plain[:most], *packed[: min(most, _MOST_OPEN_COMPRESSED)]}
+        self._most_open = max(8, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _SHARE_OF_OPEN_FILES)
+        self._open: dict[int, int] = {}
+        self._descriptors = np.full(len(layouts), _CLOSED, np.int32)
+        self._offsets = np.array([layout.offset for layout in layouts], np.int64)
+        self._row_bytes = np.array([layout.row_bytes for layout in layouts], np.int64)
+
+    def __enter__(self) -> RowReaders:
+        plain = [k for k, layout in enumerate(self._layouts) if not layout.is_compressed]
+        with contextlib.ExitStack() as stack:
+            for k in plain[: self._most_open]:
+                self._open[k] = stack.enter_context(_opened(self._layouts[k]))
+                if self._in_place[k]:
+                    self._descriptors[k] = self._open[k]
+            self._stack = stack.pop_all()
+        return self
 
     def __exit__(self, *_: object) -> None:
-        self._kept.clear()
+        self._sections.clear()
         self._stack.close()
 
     def read_band(self, first: int, band: npt.NDArray[Any]) -> None:
@@ -75,22 +92,23 @@ class RowReaders(contextlib.AbstractContextManager["RowReaders"]):
         Transient
             The file system does not answer.
         """
-        buffer = memoryview(band.data).cast("B")
-        size = len(buffer) // len(self._layouts)
-        layout = self._layouts[0]
-        try:
-            for k, layout in enumerate(self._layouts):
-                piece = buffer[k * size : (k + 1) * size]
-                if not self._in_place[k]:
-                    self._read_and_decode(k, first, band[k])
-                # Nearly every reading ends here: it is as short as it can be.
-                elif (
-                    k not in self._kept
-                    or os.preadv(self._kept[k], (piece,), layout.offset + first * layout.row_bytes) != size
-                ):
-                    self._read_plain(k, first, piece)
-        except OSError as error:
-            raise reported(layout.path, error) from error
+        pieces = band.reshape(len(self._layouts), -1).view(np.uint8)
+        is_read = np.zeros(len(self._layouts), np.bool_)
+        _read_pieces(self._descriptors, self._offsets + first * self._row_bytes, pieces, is_read)
+        for k in np.flatnonzero(~is_read).tolist():
+            layout = self._layouts[k]
+            try:
+                if self._in_place[k]:
+                    self._read_plain(k, first, pieces[k])
+                elif layout.is_compressed:
+                    with self._turn:
+                        self._read_compressed(k, first, band[k])
+                else:
+                    raw = np.empty((band.shape[1], layout.columns), layout.raw_dtype)
+                    self._read_plain(k, first, raw)
+                    decode(raw[:, : self._columns], layout, band[k])
+            except OSError as error:
+                raise reported(layout.path, error) from error
         if all(self._in_place):
             decode_in_place(band.reshape(-1))
             return
@@ -110,37 +128,21 @@ class RowReaders(contextlib.AbstractContextManager["RowReaders"]):
             most = max(most, tiles * layout.tile_rows * layout.columns * itemsize)
         return most
 
-    def _read_and_decode(self, k: int, first: int, out: npt.NDArray[Any]) -> None:
+    def _read_plain(self, k: int, first: int, values: npt.NDArray[Any]) -> None:
+        """Read rows as they are stored, and find out why if it cannot be done."""
         layout = self._layouts[k]
-        if layout.is_compressed:
-            with self._turn:
-                self._read_compressed(k, first, out)
-            return
-        raw = np.empty((out.shape[0], layout.columns), layout.raw_dtype)
-        self._read_plain(k, first, memoryview(raw.data).cast("B"))
-        decode(raw[:, : self._columns], layout, out)
-
-    def _read_plain(self, k: int, first: int, buffer: memoryview) -> None:
-        layout = self._layouts[k]
+        buffer = memoryview(values.reshape(-1).view(np.uint8).data)
         offset = layout.offset + first * layout.row_bytes
-        descriptor = self._kept.get(k)
-        if descriptor is None and k in self._to_keep:
-            descriptor = self._keep_open(k)
-        if descriptor is not None:
-            _read_all(descriptor, layout, offset, buffer)
-            return
-        descriptor = os.open(layout.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            _read_all(descriptor, layout, offset, buffer)
-        finally:
-            os.close(descriptor)
-
-    def _keep_open(self, k: int) -> int:
-        with self._turn:
-            if k not in self._kept:
-                self._kept[k] = os.open(self._layouts[k].path, os.O_RDONLY | os.O_CLOEXEC)
-                self._stack.callback(os.close, self._kept[k])
-            return int(self._kept[k])
+        with contextlib.nullcontext(self._open[k]) if k in self._open else _opened(layout) as descriptor:
+            while buffer:
+                n_read = os.preadv(descriptor, [buffer], offset)
+                if n_read == 0:
+                    raise Alert(
+                        f"{layout.path}: the file is truncated: it has become shorter while it was read.",
+                        "Fetch or write the file again.",
+                    )
+                buffer = buffer[n_read:]
+                offset += n_read
 
     def _read_compressed(self, k: int, first: int, out: npt.NDArray[Any]) -> None:
         from astropy.io.fits.hdu.compressed._compression import CfitsioException
@@ -157,29 +159,43 @@ class RowReaders(contextlib.AbstractContextManager["RowReaders"]):
 
     @contextlib.contextmanager
     def _section(self, k: int) -> Iterator[Any]:
-        if k in self._kept:
-            yield self._kept[k]
+        if k in self._sections:
+            yield self._sections[k]
             return
         from astropy.io import fits
 
         layout = self._layouts[k]
-        hdus = fits.open(layout.path, memmap=False, do_not_scale_image_data=True)
-        if k in self._to_keep:
+        hdus = fits.open(layout.path, memmap=True, do_not_scale_image_data=True)
+        if len(self._sections) < min(self._most_open, _MOST_OPEN_COMPRESSED):
             self._stack.callback(hdus.close)
-            self._kept[k] = hdus[layout.hdu].section
-            yield self._kept[k]
+            self._sections[k] = hdus[layout.hdu].section
+            yield self._sections[k]
             return
         with hdus:
             yield hdus[layout.hdu].section
 
 
-def _read_all(descriptor: int, layout: ImageLayout, offset: int, buffer: memoryview) -> None:
-    while buffer:
-        n_read = os.preadv(descriptor, [buffer], offset)
-        if n_read == 0:
-            raise Alert(
-                f"{layout.path}: the file is truncated: it has become shorter while it was read.",
-                "Fetch or write the file again.",
-            )
-        buffer = buffer[n_read:]
-        offset += n_read
+@contextlib.contextmanager
+def _opened(layout: ImageLayout) -> Iterator[int]:
+    try:
+        descriptor = os.open(layout.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise reported(layout.path, error) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@compiled
+def _read_pieces(
+    descriptors: npt.NDArray[np.int32],
+    offsets: npt.NDArray[np.int64],
+    pieces: npt.NDArray[np.uint8],
+    is_read: npt.NDArray[np.bool_],
+) -> None:
+    """Fill rows from open files, and say which are full; in one call, for the files are many and the pieces small."""
+    for k in range(descriptors.size):
+        if descriptors[k] != _CLOSED:
+            piece = pieces[k]
+            is_read[k] = _pread(descriptors[k], piece.ctypes, piece.size, offsets[k]) == piece.size

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 __all__ = [
-    "METHODS",
     "MeanPlanes",
     "check_clipping",
     "clipped_mean_planes",
@@ -343,10 +342,6 @@ def clipped_mean_into(
         clip_stack(values, flat.mask, network, float(sigma), rounds, begin, end, out, low, high)
 
     return run
-
-
-METHODS: tuple[str, ...] = ("median", "mean", "sum", "sigma_clipped_mean")
-"""What `stack_files` can make of its files."""
 
 
 def _sum_into(flat: Stack, out: Floats, n_kept: npt.NDArray[np.int32]) -> Callable[[int, int], None]:
