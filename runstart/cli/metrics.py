@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
 def metrics_command(
     *,
     object_store: Annotated[
-        str,
+        str | None,
         typer.Option(
             envvar="RUNSTART_OBJECT_STORE",
             metavar="URL",
-            help="Where live runs tell their figures: file:FOLDER or s3://BUCKET/PREFIX.",
+            help="Where live runs tell their figures: file:FOLDER or s3://BUCKET/PREFIX; by default "
+            "file:.runstart/store.",
         ),
-    ] = "file:.runstart/store",
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 9108,
     address: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines read.")
@@ -44,9 +46,11 @@ def metrics_command(
         [green]runstart metrics --object-store s3://facility/runstart --address 0.0.0.0 --port 9108[/green]
     """
     from runstart.metrics.exporter import serve_metrics
+    from runstart.storage import store_url
 
-    with stop_on_signals() as stop, serve_metrics(_open(object_store), address, port) as taken:
-        typer.echo(f"Metrics of {object_store} at http://{address}:{taken}/metrics")
+    url = store_url(os.environ) if object_store is None else object_store
+    with stop_on_signals() as stop, serve_metrics(_open(url), address, port) as taken:
+        typer.echo(f"Metrics of {url} at http://{address}:{taken}/metrics")
         stop.wait()
 
 

@@ -17,12 +17,13 @@ from runstart.fits.inputs import InputFiles
 from runstart.fits.source import FitsSource
 from runstart.fits.store_source import StoreSource, output_key
 from runstart.fits.uri_source import UriSource
+from runstart.sizes import parse_size
 from runstart.storage import ObjectStore
 
 __all__ = ["InputSettings", "open_inputs"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(B|[KMGT]i?B?)?", re.IGNORECASE)
+_SIZE_VARIABLE = "RUNSTART_FILE_CACHE_BYTES"
 _OURS = ("archive", "store")
 
 
@@ -79,8 +80,8 @@ class InputSettings(BaseModel):
         Alert
             A variable does not have its form.
         """
-        size = environ.get("RUNSTART_FILE_CACHE_BYTES", "").strip()
-        given = {"cache_bytes": _bytes_of(size)} if size else {}
+        size = environ.get(_SIZE_VARIABLE, "").strip()
+        given = {"cache_bytes": parse_size(size, _SIZE_VARIABLE)} if size else {}
         return cls(
             archive_url=environ.get("RUNSTART_ARCHIVE_API", "").strip() or None,
             folders=_folders_of(environ.get("RUNSTART_FITS_FOLDERS", "")),
@@ -139,17 +140,6 @@ def open_inputs(
 def _cache_folder(environ: Mapping[str, str]) -> str:
     base = environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return str(Path(base) / "runstart" / "file-cache")
-
-
-def _bytes_of(text: str) -> int:
-    """Return a size in bytes: a number, or one with a unit, of powers of 1000 (MB) or 1024 (MiB)."""
-    size = _SIZE.fullmatch(text)
-    if size is None:
-        what = f"RUNSTART_FILE_CACHE_BYTES is {text!r}, which is no size."
-        raise Alert(what, "Set it to a number of bytes, or to one such as 500MB or 2GiB.")
-    unit = (size[2] or "B").upper()
-    power = "BKMGT".index(unit[0])
-    return int(float(size[1]) * (1024 if "I" in unit else 1000) ** power)
 
 
 def _folders_of(text: str) -> dict[str, str]:

@@ -192,7 +192,9 @@ def _all_calibrated(_site: Site, records: Records) -> Verdict:
 
 def _all_steps(_site: Site, records: Records) -> Verdict:
     remarks = records[CALIBRATED].remarks
-    return Verdict(not remarks, "warn", " ".join(remarks) or "Every exposure has bias, dark, flat, gain and read noise.")
+    return Verdict(
+        not remarks, "warn", " ".join(remarks) or "Every exposure has bias, dark, flat, gain and read noise."
+    )
 
 
 def _stacks_made(_site: Site, records: Records) -> Verdict:

@@ -41,7 +41,9 @@ def make_calibrated(work: NightWork) -> Contents:
     for assumed, of in _grouped(products, lambda product: product.figures.get("taken_for_granted", "")).items():
         if assumed:
             names = _few([product.name for product in of])
-            remarks.append(f"Calibrated with {assumed}, since no keyword of the site is in the header: {names}.")
+            remarks.append(
+                f"Calibrated with {assumed}, since the header has none under the site's keywords: {names}."
+            )
     return Contents(products=tuple(products), remarks=tuple(remarks))
 
 

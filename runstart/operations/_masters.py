@@ -1,15 +1,16 @@
-"""Master frames of many prepared frames, in fixed memory, and master frames as inputs of other operations."""
+"""Master frames of many prepared frames, in fixed memory."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from runstart.errors import Alert
+from runstart.fits.camera_keywords import CameraKeywords
 from runstart.operation_kit import FitsFile, OutputImage, Work
 from runstart.operations._frames import Frame, prepare_frame
 from runstart.operations._naming import about
@@ -23,80 +24,6 @@ _PREPARED = 0.6  # of the progress
 _MEAN_FROM = 15  # frames, from which on `make_master_bias` takes the mean
 _MEDIAN_NOISE = 1.2533  # of a median, in standard errors of the mean: the square root of pi / 2
 _COPIES = 10  # bytes a value, that `make_master_bias` and its argument take
-
-
-@dataclass(frozen=True, eq=False)
-class Master:
-    """A master frame that was given.
-
-    Attributes
-    ----------
-    name : str
-        Of its file.
-    data : float[rows, cols]
-    uncertainty : float[rows, cols] or None
-    mask : integer[rows, cols] or None
-    """
-
-    name: str
-    data: npt.NDArray[Any]
-    uncertainty: npt.NDArray[Any] | None
-    mask: npt.NDArray[Any] | None
-
-    def fitting(self, frame: Frame) -> npt.NDArray[np.float32]:
-        """Return the data as float32, if it fits to a frame.
-
-        Raises
-        ------
-        Alert
-            The frame is of another shape; names both files.
-        """
-        if self.data.shape != frame.data.shape:
-            raise Alert(
-                f"{frame.name} is of shape {frame.data.shape} without overscan, {self.name} of {self.data.shape}.",
-                "Give masters of the same camera, binning and section.",
-            )
-        return np.asarray(self.data, np.float32)
-
-    def relative_uncertainty(self) -> float:
-        """Return the median of uncertainty / data; 0 if it is not known."""
-        if self.uncertainty is None:
-            return 0.0
-        known = np.isfinite(self.uncertainty) & (self.data > 0)
-        return float(np.median(self.uncertainty[known] / self.data[known])) if known.any() else 0.0
-
-    def bad_pixels(self, kind: str) -> npt.NDArray[np.bool_]:
-        """Return what the master's mask flags; without one, what the data of that kind of master show."""
-        from runstart.images import find_bad_pixels
-
-        if self.mask is not None:
-            return np.asarray(self.mask != 0)
-        return find_bad_pixels(**{kind: np.asarray(self.data, np.float32)})
-
-
-def join_bad_pixels(shape: tuple[int, ...], **masters: Master | None) -> npt.NDArray[np.bool_]:
-    """Return the pixels that any of the masters flags.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Rows and columns.
-    **masters : Master or None
-        As `bias`, `dark` and `flat`; of that shape.
-    """
-    bad = np.zeros(shape, np.bool_)
-    for kind, master in masters.items():
-        if master is not None:
-            bad |= master.bad_pixels(kind)
-    return bad
-
-
-def read_master(files: Sequence[FitsFile]) -> Master | None:
-    """Return the master of an input that takes one at most; None if it is left out."""
-    if not files:
-        return None
-    image = files[0].read()
-    return Master(files[0].name, image.data, image.uncertainty, image.mask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +61,7 @@ class Combined:
 
 
 def combine_frames(
-    work: Work, files: Sequence[FitsFile], change: Callable[[Frame], npt.NDArray[np.float32]]
+    work: Work, files: Sequence[FitsFile], keywords: str, change: Callable[[Frame], npt.NDArray[np.float32]]
 ) -> Combined:
     """Return what many frames have in common, combined as `runstart.images` combines master frames.
 
@@ -144,6 +71,8 @@ def combine_frames(
         Is told the progress.
     files : sequence of FitsFile
         Raw frames.
+    keywords : str
+        By which their headers are read, as `CameraKeywords.parse` takes them.
     change : callable
         What is done with each prepared frame before they are combined.
 
@@ -153,8 +82,9 @@ def combine_frames(
         A frame cannot be used, or is of another shape than the first; names the file.
     """
     stack, first, levels = SpilledStack(work.scratch), None, []
+    named = CameraKeywords.parse(keywords)
     for file in work.each(files, "Preparing", end=_PREPARED):
-        frame = prepare_frame(file)
+        frame = prepare_frame(file, named)
         first = frame if first is None else first
         if frame.data.shape != first.data.shape:
             raise Alert(

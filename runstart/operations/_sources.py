@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runstart.fits.camera_keywords import USUAL
 from runstart.operations import _camera
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def find_sources(
     uncertainty: npt.NDArray[Any] | None = None,
     mask: npt.NDArray[Any] | None = None,
     threshold: float = 5.0,
+    gain_keywords: tuple[str, ...] = USUAL.gain,
 ) -> Sources:
     """Return the sources of an image that still has its sky.
 
@@ -52,6 +54,8 @@ def find_sources(
         Of the file.
     threshold : float
         Standard deviations above the sky.
+    gain_keywords : tuple of str
+        Of the gain, for images in ADU.
 
     Raises
     ------
@@ -65,7 +69,7 @@ def find_sources(
 
     sky = subtract_background(data, mask)
     wcs = find_wcs(header, name)
-    gain = _camera.number_of(header, _camera.GAIN, name)
+    gain = _camera.number_of(header, gain_keywords, name)
     table = extract_sources(
         sky.subtracted,
         mask=mask,

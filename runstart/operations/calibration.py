@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
+from runstart.fits.camera_keywords import CameraKeywords
 from runstart.operation_kit import Fits, FitsFile, OutputImage, Select, Work, operation
-from runstart.operations._camera import exposure_of, to_electrons
+from runstart.operations._camera import KEYWORDS, to_electrons
 from runstart.operations._frames import Frame, prepare_frame
-from runstart.operations._masters import Master, join_bad_pixels, read_master
+from runstart.operations._kept_masters import Master, join_bad_pixels, read_master
 from runstart.operations._naming import about
 
 if TYPE_CHECKING:
@@ -43,11 +44,15 @@ def calibration(
             options=("reject", "flag", "keep"),
         ),
     ] = "reject",
+    keywords: Annotated[str, KEYWORDS] = "",
 ) -> Iterator[OutputImage]:
     """Yield every exposure, calibrated."""
-    bias, dark, flat = (read_master(given) for given in (bias_file, dark_file, flat_file))
+    named = CameraKeywords.parse(keywords)
+    bias = read_master(work, bias_file, "bias")
+    dark = read_master(work, dark_file, "dark")
+    flat = read_master(work, flat_file, "flat")
     for file in work.each(input_files, "Calibrating"):
-        frame = prepare_frame(file)
+        frame = prepare_frame(file, named)
         with about(file.name):
             calibrated = _calibrate(frame, bias, dark, flat)
             yield _to_output(frame, calibrated, cosmic_rays)
@@ -62,26 +67,28 @@ def _calibrate(frame: Frame, bias: Master | None, dark: Master | None, flat: Mas
         bias=planes[0],
         dark=planes[1],
         flat=planes[2],
-        exposure_s=0.0 if dark is None else exposure_of(frame.header, frame.name),
+        exposure_s=0.0 if dark is None else frame.exposure_s(),
         gain=frame.gain,
         read_noise=frame.read_noise,
-        saturation=frame.saturation,
-        bad_pixels=join_bad_pixels(frame.data.shape, bias=bias, dark=dark, flat=flat),
-        flat_uncertainty=0.0 if flat is None else flat.relative_uncertainty(),
+        bad_pixels=join_bad_pixels(frame.data.shape, bias, dark, flat),
+        flat_uncertainty=0.0 if flat is None else flat.relative_uncertainty,
     )
 
 
 def _to_output(frame: Frame, calibrated: Calibrated, cosmic_rays: str) -> OutputImage:
     from runstart.images import MaskBit, reject_cosmic_rays
 
-    data, mask = calibrated.data, calibrated.mask
+    data = calibrated.data
+    mask = np.where(frame.saturated, calibrated.mask | int(MaskBit.SATURATED), calibrated.mask)
     if frame.mask is not None:
         mask = mask | frame.mask
-    figures = {
+    figures: dict[str, Any] = {
         "gain": frame.gain,
         "read_noise": round(frame.read_noise, 3),
         "overscan_adu": round(frame.overscan, 3),
     }
+    if frame.taken_for_granted:
+        figures["taken_for_granted"] = " and ".join(frame.taken_for_granted)
     history = list(frame.history)
     if cosmic_rays != "keep":
         cleaned = reject_cosmic_rays(
@@ -96,7 +103,7 @@ def _to_output(frame: Frame, calibrated: Calibrated, cosmic_rays: str) -> Output
     finite = data[np.isfinite(data)]
     if finite.size:
         figures["median_electrons"] = round(float(np.median(finite)), 3)
-    to_electrons(frame.header, frame.gain)
+    to_electrons(frame.header, frame.gain, frame.keywords)
     return OutputImage(
         data, frame.header, calibrated.uncertainty, mask, history=history, label=frame.name, figures=figures
     )

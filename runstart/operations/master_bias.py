@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 
 from runstart.operation_kit import Fits, FitsFile, OutputImage, Work, operation
+from runstart.operations._camera import KEYWORDS
 from runstart.operations._masters import combine_frames, mark_bad_pixels
 
 
@@ -18,9 +19,10 @@ from runstart.operations._masters import combine_frames, mark_bad_pixels
 def master_bias(
     work: Work,
     input_files: Annotated[list[FitsFile], Fits("Bias frames", "Raw bias frames of one camera and binning.")],
+    keywords: Annotated[str, KEYWORDS] = "",
 ) -> OutputImage:
     """Return the master in ADU, with its uncertainty, and a mask of noisy pixels and columns."""
-    master = combine_frames(work, input_files, lambda frame: frame.data)
+    master = combine_frames(work, input_files, keywords, lambda frame: frame.data)
     figures = {
         "frames": len(input_files),
         "level_adu": float(np.nanmedian(master.data)),

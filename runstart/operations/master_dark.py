@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 
 from runstart.errors import Alert
+from runstart.fits.camera_keywords import CameraKeywords
 from runstart.operation_kit import Fits, FitsFile, OutputImage, Work, operation
-from runstart.operations._camera import exposure_of
+from runstart.operations._camera import KEYWORDS, to_one_second
 from runstart.operations._frames import Frame
-from runstart.operations._masters import combine_frames, mark_bad_pixels, read_master
+from runstart.operations._kept_masters import read_master
+from runstart.operations._masters import combine_frames, mark_bad_pixels
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,20 +30,21 @@ def master_dark(
     bias_file: Annotated[
         Sequence[FitsFile], Fits("Master bias", "What is subtracted from each.", minimum=0, maximum=1)
     ] = (),
+    keywords: Annotated[str, KEYWORDS] = "",
 ) -> OutputImage:
     """Return the master in ADU per second, with its uncertainty, and a mask of hot pixels and columns."""
-    bias = read_master(bias_file)
+    bias = read_master(work, bias_file, "bias")
 
     def per_second(frame: Frame) -> npt.NDArray[np.float32]:
-        seconds = exposure_of(frame.header, frame.name)
+        seconds = frame.exposure_s()
         if seconds <= 0:
             raise Alert(f"{frame.name} was exposed for {seconds:g} s.", "Leave it out: it is no dark frame.")
         less_bias = frame.data if bias is None else frame.data - bias.fitting(frame)
         return np.asarray(less_bias / seconds, np.float32)
 
-    master = combine_frames(work, input_files, per_second)
+    master = combine_frames(work, input_files, keywords, per_second)
     master.header["BUNIT"] = ("adu/s", "unit of the image")
-    master.header["EXPTIME"] = (1.0, "s; the image is the dark current of a second")
+    to_one_second(master.header, CameraKeywords.parse(keywords))
     figures = {
         "frames": len(input_files),
         "dark_adu_per_s": float(np.nanmedian(master.data)),

@@ -10,9 +10,10 @@ import numpy as np
 
 from runstart.errors import Alert
 from runstart.operation_kit import Fits, FitsFile, OutputImage, Work, operation
-from runstart.operations._camera import exposure_of
+from runstart.operations._camera import KEYWORDS
 from runstart.operations._frames import Frame
-from runstart.operations._masters import combine_frames, mark_bad_pixels, read_master
+from runstart.operations._kept_masters import read_master
+from runstart.operations._masters import combine_frames, mark_bad_pixels
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -37,6 +38,7 @@ def master_flat(
         Sequence[FitsFile],
         Fits("Master dark", "What is subtracted from each, times its exposure time.", minimum=0, maximum=1),
     ] = (),
+    keywords: Annotated[str, KEYWORDS] = "",
 ) -> OutputImage:
     """Return the master with its uncertainty, and a mask of dead pixels and columns.
 
@@ -45,17 +47,17 @@ def master_flat(
     """
     from runstart.images.masters import LEAST_FLAT
 
-    bias, dark = read_master(bias_file), read_master(dark_file)
+    bias, dark = read_master(work, bias_file, "bias"), read_master(work, dark_file, "dark")
     levels = []
 
     def normalized(frame: Frame) -> npt.NDArray[np.float32]:
         data = frame.data if bias is None else frame.data - bias.fitting(frame)
         if dark is not None:
-            data = data - dark.fitting(frame) * np.float32(exposure_of(frame.header, frame.name))
+            data = data - dark.fitting(frame) * np.float32(frame.exposure_s())
         levels.append(_middle_level(data))
         return data / np.float32(levels[-1])
 
-    master = combine_frames(work, input_files, normalized)
+    master = combine_frames(work, input_files, keywords, normalized)
     level = np.float32(_middle_level(master.data))
     data = master.data / level
     data[~(data >= LEAST_FLAT)] = np.nan

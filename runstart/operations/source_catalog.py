@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
+from runstart.fits.camera_keywords import CameraKeywords
 from runstart.operation_kit import Fits, FitsFile, Float, OutputImage, Work, operation
+from runstart.operations._camera import KEYWORDS
 from runstart.operations._naming import about
 from runstart.operations._sources import find_sources
 
@@ -23,6 +25,7 @@ def source_catalog(
     threshold: Annotated[
         float, Float("Threshold", "Standard deviations that a source is above the sky.", 1.0, 1000.0)
     ] = 5.0,
+    keywords: Annotated[str, KEYWORDS] = "",
 ) -> Iterator[OutputImage]:
     """Yield every image as it is, with the catalogue of its sources."""
     for file in work.each(input_files, "Looking for sources in"):
@@ -35,6 +38,7 @@ def source_catalog(
                 uncertainty=image.uncertainty,
                 mask=image.mask,
                 threshold=threshold,
+                gain_keywords=CameraKeywords.parse(keywords).gain,
             )
         yield OutputImage(
             image.data,

@@ -168,7 +168,6 @@ def test_cosmic_rays_and_bad_pixels_are_kept_out_of_the_stacks(night: Night) -> 
         assert residual.good.mean() > 0.98
         assert residual.quiet.mean() > 0.5
         outliers = np.abs(residual.left[residual.quiet]) / residual.image.uncertainty[residual.quiet]
-        # Some rays that touch a bad column are not found.
         assert np.count_nonzero(outliers > 5.5) == 0
 
 

@@ -157,6 +157,14 @@ def test_saturation_counts_before_the_overscan_is_subtracted(bench: Bench) -> No
     assert made.figures["saturated_pixels"] == 1
 
 
+def test_a_full_pixel_is_saturated_whatever_the_level_of_its_row(bench: Bench) -> None:
+    frame = np.rint(np.random.default_rng(5).normal(300, 3, WIDE) + np.arange(80)[:, None] / 4).astype("u2")
+    frame[5:75:5, 60] = 65_535
+    header = {**SECTIONS, "GAIN": 1.0, "RDNOISE": 3.0, "SATURATE": 65_535}
+    made = bench.run_one("Calibration", input_files=[bench.put("a.fits", frame, header)], cosmic_rays="keep")
+    assert np.argwhere(made.planes["BPM"] & MaskBit.SATURATED).tolist() == [[row, 44] for row in range(5, 75, 5)]
+
+
 def test_what_is_taken_for_granted_is_told(bench: Bench) -> None:
     made = bench.run_one("Calibration", input_files=[bench.put("a.fits", np.ones(SHAPE, "f4"))])
     history = " ".join(made.header["HISTORY"])
