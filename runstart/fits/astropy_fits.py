@@ -16,7 +16,7 @@ from typing import Any
 
 from runstart.errors import Alert
 
-__all__ = ["described", "quiet", "read_errors", "verified"]
+__all__ = ["cfitsio_error", "described", "quiet", "read_errors", "verified"]
 
 _turn = threading.RLock()
 
@@ -33,14 +33,21 @@ def quiet() -> Iterator[None]:
         yield
 
 
+def cfitsio_error() -> type[Exception]:
+    """Return what astropy's C code raises about damaged tiles."""
+    # It has no public name.
+    from astropy.io.fits.hdu.compressed._compression import CfitsioException
+
+    error: type[Exception] = CfitsioException
+    return error
+
+
 def read_errors() -> tuple[type[Exception], ...]:
     """Return what astropy raises about damaged files, found by damaging files."""
-    # Of its C code; it has no public name.
-    from astropy.io.fits.hdu.compressed._compression import CfitsioException
     from astropy.io.fits.verify import VerifyError
 
     plain = (OSError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError)
-    return (*plain, EOFError, MemoryError, zlib.error, VerifyError, CfitsioException)
+    return (*plain, EOFError, MemoryError, zlib.error, VerifyError, cfitsio_error())
 
 
 def verified(hdu: Any, label: str) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 
 from runstart.errors import Alert
 from runstart.fits.astropy_fits import described, quiet, read_errors, verified
+from runstart.fits.file_errors import not_readable, reported
 from runstart.fits.keywords import is_structural
 from runstart.fits.structure import HduInfo, find_hdu, find_image, scan
 
@@ -85,7 +86,7 @@ def read_image(
         or uncertainty does not fit to the image; no pixel is finite.
     """
     label = label or Path(path).name
-    hdus = scan(path, label=label)
+    hdus = _scanned(path, label)
     chosen = find_image(hdus, name, label)
     with _opened(path, label) as file:
         header = _header_of(file, chosen, label)
@@ -122,7 +123,7 @@ def read_header(path: Path | str, name: str | None = None, *, label: str | None 
         As `read_image`.
     """
     label = label or Path(path).name
-    hdus = scan(path, label=label)
+    hdus = _scanned(path, label)
     chosen = find_image(hdus, None, label) if name is None else find_hdu(hdus, name, label)
     with _opened(path, label) as file:
         return _header_of(file, chosen, label)
@@ -151,7 +152,7 @@ def read_table(path: Path | str, name: str = "CAT", *, label: str | None = None)
         The file is empty, not FITS, truncated or damaged, or has no such table.
     """
     label = label or Path(path).name
-    hdus = scan(path, label=label)
+    hdus = _scanned(path, label)
     chosen = find_hdu(hdus, name, label)
     if chosen.kind != "table":
         raise Alert(f"HDU {chosen.name} of FITS file {label} is no table.", "Give a file with a table there.")
@@ -194,6 +195,13 @@ def filter_of(header: Mapping[str, Any]) -> str:
     return next((told(key) for key in _OTHER_FILTERS if told(key)), "")
 
 
+def _scanned(path: Path | str, label: str) -> list[HduInfo]:
+    try:
+        return scan(path, label=label)
+    except OSError as error:
+        raise reported(label, error) from error
+
+
 @contextlib.contextmanager
 def _opened(path: Path | str, label: str) -> Iterator[Any]:
     from astropy.io import fits
@@ -205,9 +213,8 @@ def _opened(path: Path | str, label: str) -> Iterator[Any]:
                 yield file
         except read_errors() as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise
-            reason = described(error)
-            raise Alert(f"FITS file {label} cannot be read: {reason}.", "Copy it again.") from error
+                raise reported(label, error) from error
+            raise not_readable(label, described(error)) from error
 
 
 def _header_of(file: Any, hdu: HduInfo, label: str) -> Any:
@@ -228,7 +235,7 @@ def _pixels(file: Any, hdu: HduInfo, label: str) -> npt.NDArray[Any]:
     blank, zero, scale = header.get("BLANK"), header.get("BZERO", 0), header.get("BSCALE", 1)
     data = file[hdu.index].data
     if data is None or data.shape != hdu.shape:
-        raise Alert(f"The pixels of FITS file {label} cannot be read.", "Copy it again.")
+        raise not_readable(label, "its pixels are not those that its header tells")
     data = _native(data)
     # astropy replaces blank pixels in images that it scales, but not in unsigned ones.
     if isinstance(blank, int) and data.dtype.kind == "u" and scale == 1 and zero:

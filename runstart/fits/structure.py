@@ -9,24 +9,39 @@ from __future__ import annotations
 import gzip
 import math
 import os
-import re
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from runstart.errors import Alert
+from runstart.fits.file_errors import malformed, reported, truncated
+from runstart.fits.header_cards import BLOCK, Cards, integer, is_true, read_cards, text
 
-__all__ = ["HduInfo", "check_structure", "find_hdu", "find_image", "image_shape", "is_whole", "scan"]
+__all__ = [
+    "BITPIX",
+    "PIXEL_CARDS",
+    "HduInfo",
+    "check_structure",
+    "find_hdu",
+    "find_image",
+    "image_shape",
+    "is_whole",
+    "locate_image",
+    "scan",
+]
 
-_BLOCK = 2880
-_CARD = 80
-_MOST_HEADER_BLOCKS = 20_000
+BITPIX = frozenset({8, 16, 32, 64, -32, -64})
+"""What BITPIX may be."""
+
+PIXEL_CARDS = ("BITPIX", "ZBITPIX", "BSCALE", "BZERO", "BLANK", "ZBLANK", "ZTILE2")
+"""Keywords that say how pixels are stored."""
+
 _MOST_AXES = 999
-_BITPIX = {8, 16, 32, 64, -32, -64}
-_TEXT = re.compile(r"\s*'((?:[^']|'')*)'")
-_NUMBER = re.compile(r"\s*([+-]?[0-9]+)\s*(?:/.*)?")
 _GZIP = b"\x1f\x8b"
+_SCIENCE = "SCI"
+_SIZES = {"BITPIX": None, "GCOUNT": 1, "PCOUNT": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,8 @@ class HduInfo:
         Where its data begins.
     data_bytes : int
         Size of its data without the fill of the last block.
+    cards : mapping of str to str
+        Those about the storing of pixels (`PIXEL_CARDS`), as they stand in the header.
     """
 
     index: int
@@ -58,6 +75,17 @@ class HduInfo:
     offset: int
     data_offset: int
     data_bytes: int
+    cards: Cards = field(repr=False, compare=False)
+
+    @property
+    def end(self) -> int:
+        """Where the next HDU begins."""
+        return self.data_offset + -(-self.data_bytes // BLOCK) * BLOCK
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether it is an image in tiles, by fpack."""
+        return self.kind == "compressed image"
 
     @property
     def is_image(self) -> bool:
@@ -96,9 +124,42 @@ def scan(path: Path | str, *, label: str | None = None) -> list[HduInfo]:
             with gzip.open(file) as unpacked:
                 return _scan(cast(BinaryIO, unpacked), label, None)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise _truncated(label, f"its gzip packing is damaged ({error})") from error
+        raise truncated(label, f"its gzip packing is damaged ({error})") from error
     except FileNotFoundError as error:
-        raise Alert(f"There is no file {label}.", "Look at the spelling.") from error
+        raise reported(label, error) from error
+
+
+def locate_image(path: Path | str, *, label: str | None = None) -> HduInfo:
+    """Return the HDU of the image that `read_image` would give, for reading parts of it where they lie.
+
+    Reads no header behind that of an HDU named SCI. What lies behind the image may be missing.
+
+    Parameters
+    ----------
+    path : Path
+        The file, not packed with gzip.
+    label : str, optional
+        Its name in messages; by default that of the path.
+
+    Returns
+    -------
+    HduInfo
+        An image of two dimensions, all of whose pixels are there.
+
+    Raises
+    ------
+    Alert
+        There is no such file, it cannot be read, is empty, no FITS file, packed with gzip, malformed, ends before its
+        image does, or has no image of two dimensions.
+    Transient
+        The file system does not answer.
+    """
+    label = label or Path(path).name
+    try:
+        with Path(path).open("rb") as file:
+            return _locate(file, label, os.fstat(file.fileno()).st_size)
+    except OSError as error:
+        raise reported(label, error) from error
 
 
 def check_structure(path: Path | str, *, label: str | None = None) -> None:
@@ -221,7 +282,7 @@ def find_image(hdus: list[HduInfo], name: str | None, label: str) -> HduInfo:
         found = find_hdu(hdus, name, label)
     else:
         images = [hdu for hdu in hdus if hdu.is_image]
-        science = [hdu for hdu in hdus if hdu.name == "SCI"]
+        science = [hdu for hdu in hdus if hdu.name == _SCIENCE]
         flat = [hdu for hdu in images if len(hdu.shape) == 2]
         candidates = science or flat or images
         if not candidates:
@@ -234,32 +295,57 @@ def find_image(hdus: list[HduInfo], name: str | None, label: str) -> HduInfo:
     if len(found.shape) != 2:
         shape = " x ".join(map(str, found.shape))
         what = f"HDU {_title(found)} of FITS file {label} has {len(found.shape)} dimensions ({shape})."
-        raise Alert(what, "Give a single image of two dimensions.")
+        raise Alert(what, "Give one image of two dimensions for each file, or cut the planes out first.")
     return found
 
 
 def _scan(file: BinaryIO, label: str, size: int | None) -> list[HduInfo]:
     hdus: list[HduInfo] = []
-    offset = 0
+    for hdu in _walk(file, label):
+        if not _reaches(file, hdu.end, size):
+            have = f"it has {size} bytes" if size is not None else "it ends before"
+            raise truncated(label, f"HDU {_title(hdu)} ends at byte {hdu.end}, but {have}")
+        hdus.append(hdu)
+    file.seek(hdus[-1].end)
+    if file.read(1):
+        raise truncated(label, f"after HDU {hdus[-1].index} come bytes that are no HDU")
+    return hdus
+
+
+def _locate(file: BinaryIO, label: str, size: int) -> HduInfo:
+    if file.read(2) == _GZIP:
+        raise Alert(
+            f"FITS file {label} is packed with gzip, and is read in parts here.", "Unpack it with gunzip first."
+        )
+    hdus: list[HduInfo] = []
+    for hdu in _walk(file, label):
+        hdus.append(hdu)
+        if hdu.name == _SCIENCE or hdu.end >= size:
+            break
+    found = find_image(hdus, None, label)
+    end = found.data_offset + found.data_bytes
+    if end > size:
+        raise truncated(label, f"the image in HDU {_title(found)} ends at byte {end}, but it has {size} bytes")
+    return found
+
+
+def _walk(file: BinaryIO, label: str) -> Iterator[HduInfo]:
+    """Yield HDUs until the file ends or something else follows; before asking for more, compare `end` with its size."""
+    offset = index = 0
     while True:
         file.seek(offset)
-        block = file.read(_BLOCK)
-        if not block and hdus:
-            return hdus
+        block = file.read(BLOCK)
+        if index and not block.startswith(b"XTENSION="):
+            return
         if not block:
-            raise Alert(f"{label} is empty: 0 bytes.", "Give a FITS file, or copy it again.")
-        first = b"XTENSION=" if hdus else b"SIMPLE  ="
-        if not block.startswith(first):
-            if not hdus:
-                raise Alert(f"{label} is not a FITS file: it does not begin with SIMPLE.", "Give a FITS file.")
-            raise _truncated(label, f"after HDU {hdus[-1].index} come bytes that are no HDU")
-        cards, data_offset = _read_header(file, block, offset, label)
-        hdu = _describe(cards, len(hdus), offset, data_offset, label)
-        offset = data_offset + -(-hdu.data_bytes // _BLOCK) * _BLOCK
-        if not _reaches(file, offset, size):
-            have = f"it has {size} bytes" if size is not None else "it ends before"
-            raise _truncated(label, f"HDU {_title(hdu)} ends at byte {offset}, but {have}")
-        hdus.append(hdu)
+            raise Alert(f"FITS file {label} is empty: 0 bytes.", "Give a FITS file, or copy it again.")
+        if not index and not block.startswith(b"SIMPLE  ="):
+            raise Alert(f"{label} is not a FITS file: it does not begin with SIMPLE.", "Give a FITS file.")
+        cards, data_offset = read_cards(file, block, offset, label)
+        hdu = _describe(cards, index, offset, data_offset, label)
+        yield hdu
+        offset = hdu.end
+        index += 1
 
 
 def _reaches(file: BinaryIO, end: int, size: int | None) -> bool:
@@ -269,65 +355,34 @@ def _reaches(file: BinaryIO, end: int, size: int | None) -> bool:
     return len(file.read(1)) == 1
 
 
-def _read_header(file: BinaryIO, block: bytes, offset: int, label: str) -> tuple[dict[str, str], int]:
-    """Return the values of a header's cards, as they stand there, and where it ends."""
-    cards: dict[str, str] = {}
-    for n_blocks in range(1, _MOST_HEADER_BLOCKS):
-        if len(block) < _BLOCK:
-            raise _truncated(label, f"the header at byte {offset} has no end")
-        for start in range(0, _BLOCK, _CARD):
-            card = block[start : start + _CARD]
-            if card[:8] == b"END     ":
-                return cards, offset + n_blocks * _BLOCK
-            if card[8:10] == b"= ":
-                cards.setdefault(card[:8].rstrip().decode("latin-1"), card[10:].decode("latin-1"))
-        block = file.read(_BLOCK)
-    raise _malformed(label, f"the header at byte {offset} is longer than {_MOST_HEADER_BLOCKS} blocks")
-
-
-def _describe(cards: dict[str, str], index: int, offset: int, data_offset: int, label: str) -> HduInfo:
-    extension = _text(cards, "XTENSION").upper()
-    packed = extension in ("BINTABLE", "A3DTABLE") and cards.get("ZIMAGE", "").strip()[:1] == "T"
+def _describe(cards: Cards, index: int, offset: int, data_offset: int, label: str) -> HduInfo:
+    extension = text(cards, "XTENSION").upper()
+    packed = extension in ("BINTABLE", "A3DTABLE") and is_true(cards, "ZIMAGE")
     kinds = {"IMAGE": "image", "BINTABLE": "table", "A3DTABLE": "table", "TABLE": "table"}
     kind = "compressed image" if packed else kinds.get(extension, extension) if extension else "image"
     shape = _axes(cards, "NAXIS", label)
-    bits, groups, extra = (_integer(cards, key, label, default) for key, default in _SIZES.items())
-    if bits not in _BITPIX or groups < 1 or extra < 0:
-        raise _malformed(label, f"BITPIX = {bits}, GCOUNT = {groups}, PCOUNT = {extra}")
-    counted = shape[:-1] if shape and shape[-1] == 0 and cards.get("GROUPS", "").strip()[:1] == "T" else shape
+    bits, groups, extra = (integer(cards, key, label, default) for key, default in _SIZES.items())
+    if bits not in BITPIX or groups < 1 or extra < 0:
+        raise malformed(label, f"BITPIX = {bits}, GCOUNT = {groups}, PCOUNT = {extra}")
+    counted = shape[:-1] if shape and shape[-1] == 0 and is_true(cards, "GROUPS") else shape
     n_elements = math.prod(counted) if counted else 0
     n_bytes = abs(bits) // 8 * groups * (extra + n_elements)
     image = _axes(cards, "ZNAXIS", label) if packed else shape if kind == "image" else ()
-    name = _text(cards, "EXTNAME").upper() or ("PRIMARY" if index == 0 else "")
-    return HduInfo(index, name, kind, image, offset, data_offset, n_bytes)
+    kept = {key: cards[key] for key in PIXEL_CARDS if key in cards}
+    name = text(cards, "EXTNAME").upper() or ("PRIMARY" if index == 0 else "")
+    return HduInfo(index, name, kind, image, offset, data_offset, n_bytes, kept)
 
 
-_SIZES = {"BITPIX": None, "GCOUNT": 1, "PCOUNT": 0}
-
-
-def _axes(cards: dict[str, str], key: str, label: str) -> tuple[int, ...]:
+def _axes(cards: Cards, key: str, label: str) -> tuple[int, ...]:
     """Return the lengths of axes, the slowest first."""
-    n_axes = _integer(cards, key, label)
+    n_axes = integer(cards, key, label)
     if not 0 <= n_axes <= _MOST_AXES:
-        raise _malformed(label, f"{key} = {n_axes}")
-    lengths = [_integer(cards, f"{key}{number}", label) for number in range(n_axes, 0, -1)]
-    if any(length < 0 for length in lengths):
-        raise _malformed(label, f"an axis of {key} has a negative length")
+        raise malformed(label, f"{key} = {n_axes}")
+    lengths = [integer(cards, f"{key}{number}", label) for number in range(n_axes, 0, -1)]
+    for number, length in enumerate(reversed(lengths), start=1):
+        if length < 0:
+            raise malformed(label, f"{key}{number} is {length}, a negative length")
     return tuple(lengths)
-
-
-def _integer(cards: dict[str, str], key: str, label: str, default: int | None = None) -> int:
-    if key not in cards and default is not None:
-        return default
-    number = _NUMBER.fullmatch(cards.get(key, ""))
-    if number is None:
-        raise _malformed(label, f"{key} is {cards[key].strip()[:30]!a}" if key in cards else f"{key} is missing")
-    return int(number[1])
-
-
-def _text(cards: dict[str, str], key: str) -> str:
-    text = _TEXT.match(cards.get(key, ""))
-    return text[1].replace("''", "'").strip() if text else ""
 
 
 def _title(hdu: HduInfo) -> str:
@@ -340,13 +395,3 @@ def _listed(hdus: list[HduInfo]) -> str:
         holds = hdu.kind if hdu.shape or hdu.kind == "table" else "no data"
         named.append(f"{ascii(hdu.name)[1:-1] or f'HDU {hdu.index}'} ({holds})")
     return ", ".join(named) + (f" and {len(hdus) - 10} more" if len(hdus) > 10 else "")
-
-
-def _truncated(label: str, reason: str) -> Alert:
-    return Alert(
-        f"FITS file {label} is truncated or damaged: {reason}.", "Copy it again, or wait until it is written."
-    )
-
-
-def _malformed(label: str, reason: str) -> Alert:
-    return Alert(f"FITS file {label} is malformed: {reason}.", "Have it written anew, by the FITS standard.")

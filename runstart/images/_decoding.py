@@ -22,10 +22,10 @@ _SIGN_16 = np.uint16(0x8000)
 
 def is_decoded_in_place(layout: ImageLayout, dtype: np.dtype[Any]) -> bool:
     """Return whether `decode_in_place` can make values of a dtype from a file's bytes."""
-    if sys.byteorder != "little" or layout.is_compressed or layout.dtype != dtype:
+    if sys.byteorder != "little" or layout.stored.is_compressed or layout.dtype != dtype:
         return False
-    if layout.bitpix < 0:
-        return layout.scale == 1 and layout.zero == 0
+    if layout.stored.bitpix < 0:
+        return not layout.is_scaled
     return dtype == np.uint16
 
 
@@ -66,17 +66,17 @@ def decode(raw: npt.NDArray[Any], layout: ImageLayout, out: npt.NDArray[Any]) ->
             sign = bits.dtype.type(1 << (8 * raw.dtype.itemsize - 1))
             out[...] = (bits ^ sign).view(layout.dtype)
         return
-    if layout.scale == 1 and layout.zero == 0 and layout.blank is None:
+    if not layout.is_scaled:
         out[...] = raw
         return
     # In the precision of the meant type, as astropy scales.
     values = raw.astype(layout.dtype)
-    if layout.scale != 1:
-        values *= layout.scale
-    if layout.zero != 0:
-        values += layout.zero
-    if layout.blank is not None:
-        values[raw == layout.blank] = np.nan
+    if layout.stored.scale != 1:
+        values *= layout.stored.scale
+    if layout.stored.zero != 0:
+        values += layout.stored.zero
+    if layout.stored.blank is not None:
+        values[raw == layout.stored.blank] = np.nan
     out[...] = values
 
 

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numba import types
 
-from runstart.errors import Alert
+from runstart.fits.astropy_fits import cfitsio_error, described
+from runstart.fits.file_errors import not_readable, reported, truncated
 from runstart.images._decoding import decode, decode_in_place, is_decoded_in_place
-from runstart.images._fits_layout import ImageLayout, reported
+from runstart.images._fits_layout import ImageLayout
 from runstart.images._networks import compiled
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _MOST_OPEN_COMPRESSED = 32
 # Of the files that a process may open, others need some too.
 _SHARE_OF_OPEN_FILES = 4
 _CLOSED = -1
+# What else astropy raises about damaged tiles.
+_DAMAGES = (zlib.error, ValueError, TypeError, RuntimeError, LookupError, EOFError)
 
 _pread = types.ExternalFunction("pread", types.intp(types.int32, types.voidptr, types.uintp, types.int64))
 
@@ -62,7 +65,7 @@ class RowReaders(contextlib.AbstractContextManager["RowReaders"]):
         self._row_bytes = np.array([layout.row_bytes for layout in layouts], np.int64)
 
     def __enter__(self) -> RowReaders:
-        plain = [k for k, layout in enumerate(self._layouts) if not layout.is_compressed]
+        plain = [k for k, layout in enumerate(self._layouts) if not layout.stored.is_compressed]
         with contextlib.ExitStack() as stack:
             for k in plain[: self._most_open]:
                 self._open[k] = stack.enter_context(_opened(self._layouts[k]))
@@ -100,7 +103,7 @@ class RowReaders(contextlib.AbstractContextManager["RowReaders"]):
             try:
                 if self._in_place[k]:
                     self._read_plain(k, first, pieces[k])
-                elif layout.is_compressed:
+                elif layout.stored.is_compressed:
                     with self._turn:
                         self._read_compressed(k, first, band[k])
                 else:
@@ -108,7 +111,7 @@ class RowReaders(contextlib.AbstractContextManager["RowReaders"]):
                     self._read_plain(k, first, raw)
                     decode(raw[:, : self._columns], layout, band[k])
             except OSError as error:
-                raise reported(layout.path, error) from error
+                raise reported(str(layout.path), error) from error
         if all(self._in_place):
             decode_in_place(band.reshape(-1))
             return
@@ -123,9 +126,11 @@ class RowReaders(contextlib.AbstractContextManager["RowReaders"]):
             if is_in_place:
                 continue
             # Of the stored values, twice if compressed; of the scaled ones; of their blanks.
-            itemsize = layout.raw_dtype.itemsize * (2 if layout.is_compressed else 1) + layout.dtype.itemsize + 1
-            tiles = -(-rows // layout.tile_rows) + (layout.tile_rows > 1)
-            most = max(most, tiles * layout.tile_rows * layout.columns * itemsize)
+            itemsize = (
+                layout.raw_dtype.itemsize * (2 if layout.stored.is_compressed else 1) + layout.dtype.itemsize + 1
+            )
+            tiles = -(-rows // layout.stored.tile_rows) + (layout.stored.tile_rows > 1)
+            most = max(most, tiles * layout.stored.tile_rows * layout.columns * itemsize)
         return most
 
     def _read_plain(self, k: int, first: int, values: npt.NDArray[Any]) -> None:
@@ -137,24 +142,17 @@ class RowReaders(contextlib.AbstractContextManager["RowReaders"]):
             while buffer:
                 n_read = os.preadv(descriptor, [buffer], offset)
                 if n_read == 0:
-                    raise Alert(
-                        f"{layout.path}: the file is truncated: it has become shorter while it was read.",
-                        "Fetch or write the file again.",
-                    )
+                    raise truncated(str(layout.path), "it has become shorter while it was read")
                 buffer = buffer[n_read:]
                 offset += n_read
 
     def _read_compressed(self, k: int, first: int, out: npt.NDArray[Any]) -> None:
-        from astropy.io.fits.hdu.compressed._compression import CfitsioException
-
         layout = self._layouts[k]
         try:
             with self._section(k) as section:
                 raw = section[first : first + out.shape[0], : self._columns]
-        except (CfitsioException, zlib.error, ValueError, TypeError, RuntimeError, LookupError, EOFError) as error:
-            raise Alert(
-                f"{layout.path}: the compressed image is damaged ({error}).", "Fetch or write the file again."
-            ) from error
+        except (cfitsio_error(), *_DAMAGES) as error:
+            raise not_readable(str(layout.path), described(error)) from error
         decode(raw, layout, out)
 
     @contextlib.contextmanager
@@ -180,7 +178,7 @@ def _opened(layout: ImageLayout) -> Iterator[int]:
     try:
         descriptor = os.open(layout.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise reported(layout.path, error) from error
+        raise reported(str(layout.path), error) from error
     try:
         yield descriptor
     finally:

@@ -18,7 +18,7 @@ import numpy as np
 from runstart.errors import Alert
 from runstart.images import statistics
 from runstart.images._bands import BandPlan, plan_bands
-from runstart.images._fits_layout import find_image
+from runstart.images._fits_layout import find_layout
 from runstart.images._row_readers import RowReaders
 from runstart.images._stacks import NO_MASK, Stack, to_float
 
@@ -88,7 +88,7 @@ def stack_files(
         raise Alert("There is no file to stack.", "Give at least one.")
     if threads < 1:
         raise Alert(f"threads is {threads}; stacking takes at least 1.", "2 is usual.")
-    layouts = [find_image(path) for path in paths]
+    layouts = [find_layout(path) for path in paths]
     common = np.result_type(*(layout.dtype for layout in layouts))
     dtype = np.dtype(statistics.median_dtype(common) if method == "median" else to_float(common))
     rows = min(layout.rows for layout in layouts)
@@ -105,7 +105,7 @@ def stack_files(
             lambda band_rows: readers.scratch_bytes(band_rows) + 8 * band_rows * columns + _KERNEL_BYTES,
             memory_limit,
             threads,
-            max((layout.tile_rows for layout in layouts if layout.is_compressed), default=0),
+            max((layout.stored.tile_rows for layout in layouts if layout.stored.is_compressed), default=0),
         )
         out = np.empty((rows, columns), out_dtype)
         _run(plan, readers, len(layouts), dtype, into, out, on_progress)

@@ -91,6 +91,15 @@ def packed_cube(path: Path) -> None:
     fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(np.zeros((2, 4, 5), "i2"))]).writeto(path)
 
 
+def empty_science(path: Path) -> None:
+    fits.HDUList([fits.PrimaryHDU(IMAGE), fits.ImageHDU(name="SCI")]).writeto(path)
+
+
+def science_table(path: Path) -> None:
+    table = fits.BinTableHDU.from_columns([fits.Column("x", "D", array=np.arange(3.0))], name="SCI")
+    fits.HDUList([fits.PrimaryHDU(IMAGE), table]).writeto(path)
+
+
 def spectrum(path: Path) -> None:
     fits.PrimaryHDU(np.zeros(5, "f4")).writeto(path)
 
@@ -107,29 +116,52 @@ def edited(old: bytes, new: bytes) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("make", "what", "remedy"),
     [
-        (missing, "no such file", "fetch"),
-        (empty, "0 bytes", "again"),
+        (missing, "There is no file", "fetch"),
+        (empty, "is empty: 0 bytes", "again"),
         (folder, "cannot be read", "Give a FITS file"),
-        (text, "not a FITS file", "FITS files only"),
-        (picture, "not a FITS file", "FITS files only"),
-        (gzipped, "not a FITS file", "gunzip"),
+        (text, "not a FITS file", "Give a FITS file"),
+        (picture, "not a FITS file", "Give a FITS file"),
+        (gzipped, "packed with gzip", "gunzip"),
         (cut_data, "truncated", "again"),
         (cut_header, "truncated", "again"),
         (endless_header, "no end", "again"),
         (cut_packed, "truncated", "again"),
-        (damaged_packed, "damaged", "again"),
+        (damaged_packed, "cannot be read", "again"),
         (no_image, "no image", "with an image"),
-        (cube, "3 dimensions", "one image"),
+        (cube, "HDU 0 (PRIMARY) of FITS file", "one image"),
+        (cube, "3 dimensions (2 x 4 x 5)", "one image"),
         (science_cube, "3 dimensions", "one image"),
+        (empty_science, "HDU 1 (SCI) of FITS file", "with pixels"),
+        (science_table, "the file has PRIMARY (image), SCI (table)", "with pixels"),
         (packed_cube, "3 dimensions", "one image"),
         (spectrum, "1 dimensions", "one image"),
-        (edited(b"BITPIX  =                  -32", b"BITPIX  =                  -33"), "BITPIX is -33", "again"),
-        (edited(b"NAXIS1  =                   50", b"NAXIS1  =                  -50"), "NAXIS1 is -50", "again"),
+        (
+            edited(b"BITPIX  =                  -32", b"BITPIX  =                  -33"),
+            "malformed: BITPIX = -33",
+            "anew",
+        ),
+        (
+            edited(b"NAXIS1  =                   50", b"NAXIS1  =                  -50"),
+            "malformed: NAXIS1 is -50",
+            "anew",
+        ),
         (edited(b"NAXIS1  =                   50", b"NAXIS1  =              5000000"), "truncated", "again"),
-        (edited(b"NAXIS1  =                   50", b"NAXIS1  =  5000000000000000000"), "NAXIS1 is", "again"),
-        (edited(b"NAXIS1  =                   50", b"NAXIS1  = 'fifty'"), "NAXIS1 is 'fifty'", "again"),
-        (edited(b"NAXIS   =                    2", b"NAXIS   =                    9"), "NAXIS3 is None", "again"),
-        (edited(b"EXTEND  =                    T", b"BZERO   =                1E999"), "BZERO is inf", "header"),
+        (edited(b"NAXIS1  =                   50", b"NAXIS1  =  5000000000000000000"), "truncated", "again"),
+        (
+            edited(b"NAXIS1  =                   50", b"NAXIS1  = 'fifty'"),
+            "malformed: NAXIS1 is \"'fifty'\"",
+            "anew",
+        ),
+        (
+            edited(b"NAXIS   =                    2", b"NAXIS   =                    9"),
+            "malformed: NAXIS9 is missing",
+            "anew",
+        ),
+        (
+            edited(b"EXTEND  =                    T", b"BZERO   =                1E999"),
+            "malformed: BZERO is '1E999'",
+            "anew",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyWarning")
@@ -172,7 +204,7 @@ def test_file_that_shrinks_while_it_is_read_is_an_alert(tmp_path: Path) -> None:
         with path.open("r+b") as file:
             file.truncate(5000)
 
-    with pytest.raises(Alert, match=r"shrinking.fits: the file is truncated"):
+    with pytest.raises(Alert, match=r"shrinking.fits is truncated or damaged: it has become shorter"):
         stack_files([path], memory_limit=6 * 2**20, threads=1, on_progress=shrink)
 
 

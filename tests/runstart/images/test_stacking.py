@@ -14,9 +14,10 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from runstart.errors import Alert
+from runstart.fits import read_header, read_image
 from runstart.images import mean, median, nansum, sigma_clipped_mean, stack_files
 from runstart.images._bands import plan_bands
-from runstart.images._fits_layout import find_image
+from runstart.images._fits_layout import find_layout
 
 METHODS = {"median": median, "mean": mean, "sum": nansum, "sigma_clipped_mean": sigma_clipped_mean}
 SHAPE = (37, 53)
@@ -161,6 +162,21 @@ def test_science_image_is_preferred_to_the_first(tmp_path: Path) -> None:
     assert stack_files([path]).tolist() == np.ones((3, 4)).tolist()
 
 
+@pytest.mark.parametrize("name", [b"'sci     '", b"'Sci'     ", b"'SCI     '", b"'SC      '"])
+def test_pixels_and_header_come_from_the_same_hdu_however_its_name_is_written(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / "several.fits"
+    hdus = [fits.PrimaryHDU(np.zeros((3, 4), "f4")), fits.ImageHDU(np.ones((3, 4), "f4"), name="SCI")]
+    hdus[0].header["WHICH"], hdus[1].header["WHICH"] = 0, 1
+    fits.HDUList(hdus).writeto(path)
+    path.write_bytes(path.read_bytes().replace(b"'SCI     '", name.ljust(10)))
+
+    expected = int(b"I" in name.upper())
+
+    assert read_header(path)["WHICH"] == expected
+    assert (stack_files([path]) == expected).all()
+    np.testing.assert_array_equal(stack_files([path]), read_image(path).data)
+
+
 def test_first_image_of_two_dimensions_is_taken_without_a_science_image(tmp_path: Path) -> None:
     path = tmp_path / "several.fits"
     table = fits.BinTableHDU.from_columns([fits.Column("x", "D", array=np.arange(3.0))])
@@ -168,7 +184,7 @@ def test_first_image_of_two_dimensions_is_taken_without_a_science_image(tmp_path
     image = fits.CompImageHDU(np.full((6, 7), 2, "i2"), name="FIRST")
     fits.HDUList([fits.PrimaryHDU(), table, cube, image, fits.ImageHDU(np.zeros((5, 5)))]).writeto(path)
 
-    assert find_image(path).hdu == 3
+    assert find_layout(path).hdu == 3
     assert stack_files([path]).tolist() == np.full((6, 7), 2).tolist()
 
 
