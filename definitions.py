@@ -35,7 +35,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets import define_live_runs, define_nights
-from ops import define_data_operations
+from ops import define_data_operations, define_operation_outputs
 from resources import DataOperationsResource, EpicsResource, KafkaResource, LauncherResource, ObjectStoreResource
 from runstart.errors import Alert
 from runstart.instruments import read_instruments
@@ -90,7 +90,11 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
     operations = find_operations(environ)
     pruning = define_pruning(facility.instruments.values(), environ, nights=nights, operations=operations)
     return dg.Definitions(
-        assets=[*(runs.asset for runs in live_runs.values()), *(each.assets for each in nights)],
+        assets=[
+            *(runs.asset for runs in live_runs.values()),
+            *(each.assets for each in nights),
+            *define_operation_outputs(operations.values()),
+        ],
         asset_checks=[check for runs in live_runs.values() for check in runs.checks],
         jobs=[
             *(runs.job for runs in live_runs.values()),
@@ -107,7 +111,7 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
         ],
         sensors=[
             *sensors,
-            define_abandoned_runs_sensor(facility.instruments.values()),
+            define_abandoned_runs_sensor(facility.instruments.values(), nights=nights, operations=operations),
             define_alerts_sensor(facility.instruments.values(), _file(environ, "RUNSTART_ALERTS", "alerts.toml")),
             define_metrics_sensor(),
             *(define_exposures_sensor(each) for each in nights),

@@ -51,9 +51,16 @@ def _type(name: str, schema: Mapping[str, Any]) -> Any:
 
 
 def _describe(schema: Mapping[str, Any]) -> str:
+    # The Launchpad shows descriptions as plain text.
     title, text = schema.get("title", ""), schema.get("description", "")
-    parts = [f"**{title}.**" if title else "", text, *_bounds(schema)]
+    parts = [f"{title}." if title else "", text, *_bounds(schema)]
+    if "default" in schema:
+        parts.append(f"By default {_shown(schema['default'])}.")
     return " ".join(part for part in parts if part)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _bounds(schema: Mapping[str, Any]) -> list[str]:
@@ -65,5 +72,8 @@ def _bounds(schema: Mapping[str, Any]) -> list[str]:
     if "enum" in schema:
         return [f"One of: {', '.join(schema['enum'])}."]
     low, high = schema.get("minimum"), schema.get("maximum")
-    told = [f"At least {low:g}."] if low is not None else []
-    return told + ([f"At most {high:g}."] if high is not None else [])
+    if low is not None and high is not None:
+        return [f"{low:g} to {high:g}."]
+    if low is not None:
+        return [f"At least {low:g}."]
+    return [f"At most {high:g}."] if high is not None else []

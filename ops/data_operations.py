@@ -7,6 +7,7 @@ import dagster as dg
 
 from ops.config_schema import make_config_schema
 from ops.errors import told_to_dagster
+from ops.run_beats import beating
 from ops.tags import BATCH, KIND_TAG
 from resources import DataOperationsResource, ObjectStoreResource
 
@@ -19,6 +20,23 @@ OPERATION_TAG = "runstart/operation"
 def define_data_operations(operations: Iterable["Operation"]) -> list[dg.JobDefinition]:
     """Return the job of each data operation; its name is the operation's slug."""
     return [_define_job(operation) for operation in operations]
+
+
+def define_operation_outputs(operations: Iterable["Operation"]) -> list[dg.AssetSpec]:
+    """Return an asset for the outputs of each data operation, on whose page their pictures stand in place."""
+    return [
+        dg.AssetSpec(
+            _output_key(operation),
+            description=f"{operation.description} These are the outputs of the job `{operation.slug}`.",
+            group_name="data_operations",
+            kinds={"fits"},
+        )
+        for operation in operations
+    ]
+
+
+def _output_key(operation: "Operation") -> dg.AssetKey:
+    return dg.AssetKey(["data_operations", operation.slug])
 
 
 def _define_job(operation: "Operation") -> dg.JobDefinition:
@@ -42,7 +60,7 @@ def _define_job(operation: "Operation") -> dg.JobDefinition:
 
 
 def _define_op(operation: "Operation") -> dg.OpDefinition:
-    asset_key = dg.AssetKey(["data_operations", operation.slug])
+    asset_key = _output_key(operation)
 
     @dg.op(
         name=f"compute_{operation.slug}",
@@ -63,7 +81,8 @@ def _define_op(operation: "Operation") -> dg.OpDefinition:
         with told_to_dagster(context.retry_number):
             store = object_store.open()
             reporter = OperationReporter(context, store, asset_key)
-            answer = execute(operation, context.op_config, data_operations.open(store), reporter)
+            with beating(store, context.run_id):
+                answer = execute(operation, context.op_config, data_operations.open(store), reporter)
         context.add_output_metadata(describe_answer(answer))
         return answer.entry.key
 

@@ -16,19 +16,21 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 
-from ops.errors import told_to_dagster
+from ops.errors import MOST_RETRIES, told_to_dagster
 from ops.night_metadata import describe_record
 from ops.operation_reporting import ProgressLines
 from runstart.errors import Alert, Transient
 
 if TYPE_CHECKING:
-    from runstart.nights import Record, Site, Step
+    from runstart.nights import Check, NightFiles, Record, Site, Step, Verdict
     from runstart.operation_kit import Workplace
 
 NightEvent = dg.AssetMaterialization | AssetCheckEvaluation
 
 _DATA_VERSION, _CODE_VERSION = "dagster/data_version", "dagster/code_version"
+_INPUT_DATA_VERSION, _INPUT_EVENT = "dagster/input_data_version", "dagster/input_event_pointer"
 _BACKFILL = "dagster/backfill"
+_AUTOMATION = "dagster/from_automation_condition"
 
 
 def night_asset_key(site_name: str, asset: str) -> dg.AssetKey:
@@ -55,33 +57,52 @@ def reduce_nights(
     Raises
     ------
     dagster.Failure
-        If a night fell short; all others are done.
+        If a night fell short, and no attempt more can help another one; it names them.
     dagster.RetryRequested
-        If a source or the store stayed away, and no night fell short; what is done already costs nothing then.
+        If a source or the store stayed away; what is done already costs nothing then.
     """
+    from runstart.nights import NightFiles
+
     shortcomings: dict[str, list[str]] = {}
     transient: Transient | None = None
+    bug: Exception | None = None
+    files = NightFiles(site, workplace.store)
     for number, night in enumerate(nights, start=1):
         context.log.info(f"Night {night} of {site.name} ({number} of {len(nights)}).")
-        reduction = _NightReduction(context, site, workplace, night)
+        reduction = _NightReduction(context, site, workplace, night, files)
         try:
             yield from reduction.events()
         except Transient as error:
             context.log.warning(f"Night {night}: {error}")
             transient = error
+            reduction.shortcomings.append(f"not all is done: {error}")
+        except Exception as error:  # a bug must not cost the other nights: it is raised at the end
+            context.log.exception(f"Night {night}: {error}")
+            bug = error
+            reduction.shortcomings.append(f"{type(error).__name__}: {error}")
         if reduction.shortcomings:
             shortcomings[night] = reduction.shortcomings
-    if shortcomings:
-        raise dg.Failure(_tell(site, shortcomings, len(nights)), allow_retries=False)
-    if transient is not None:
+    if bug is not None:
+        bug.add_note(_tell(site, shortcomings, len(nights)))
+        raise bug
+    if transient is not None and context.retry_number < MOST_RETRIES:
         with told_to_dagster(context.retry_number):
             raise transient
+    if shortcomings:
+        raise dg.Failure(_tell(site, shortcomings, len(nights)), allow_retries=False)
 
 
 class _NightReduction:
     """One night's way through the selected assets."""
 
-    def __init__(self, context: dg.AssetExecutionContext, site: Site, workplace: Workplace, night: str) -> None:
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        site: Site,
+        workplace: Workplace,
+        night: str,
+        files: NightFiles,
+    ) -> None:
         from runstart.nights import NightWork
 
         self._context = context
@@ -89,20 +110,40 @@ class _NightReduction:
         self._night = night
         self._failed: set[str] = set()
         self.shortcomings: list[str] = []
-        self._work = NightWork(site, night, workplace, ProgressLines(context.log.info).progress)
+        self._follows = context.run.tags.get(_AUTOMATION) == "true"
+        progress = ProgressLines(context.log.info).progress
+        self._work = NightWork(site, night, workplace, on_progress=progress, files=files)
 
     def events(self) -> Iterator[NightEvent]:
         from runstart.nights import STEPS
 
-        for step in STEPS:
-            if night_asset_key(self._site.name, step.asset) not in self._context.selected_asset_keys:
-                continue
+        selected = [
+            step
+            for step in STEPS
+            if night_asset_key(self._site.name, step.asset) in self._context.selected_asset_keys
+        ]
+        if self._follows:
+            # Nobody has asked for this run: what a check blocks stays blocked. By hand it may be made all the same.
+            given = {need for step in selected for need in step.needs} - {step.asset for step in selected}
+            self._failed = {asset for asset in given if self._is_blocked(asset)}
+        for step in selected:
             lost = sorted(self._failed.intersection(step.needs))
             if lost:
                 self._failed.add(step.asset)
                 self._context.log.warning(f"Night {self._night}: no {step.asset}, because of {', '.join(lost)}.")
                 continue
             yield from self._make(step)
+
+    def _is_blocked(self, asset: str) -> bool:
+        from runstart.nights import CHECKS
+
+        blocking = [check for check in CHECKS if check.asset == asset and check.blocking]
+        verdicts = [self._verdict(check) for check in blocking]
+        return any(not verdict.passed and verdict.severity == "error" for verdict in verdicts)
+
+    def _verdict(self, check: Check) -> Verdict:
+        records = {needed: self._work.record(needed) for needed in (check.asset, *check.needs)}
+        return check.judge(self._site, records)
 
     def _make(self, step: Step) -> Iterator[NightEvent]:
         from runstart.nights import make_step
@@ -112,7 +153,7 @@ class _NightReduction:
         except Alert as error:
             self._fail(step.asset, f"{step.asset}: {error}")
             return
-        yield self._materialization(record)
+        yield self._materialization(step, record)
         yield from self._judge(step.asset)
 
     def _judge(self, asset: str) -> Iterator[AssetCheckEvaluation]:
@@ -122,8 +163,7 @@ class _NightReduction:
             key = dg.AssetCheckKey(night_asset_key(self._site.name, asset), check.name)
             if check.asset != asset or key not in self._context.selected_asset_check_keys:
                 continue
-            records = {needed: self._work.record(needed) for needed in (asset, *check.needs)}
-            verdict = check.judge(self._site, records)
+            verdict = self._verdict(check)
             severity = dg.AssetCheckSeverity.ERROR if verdict.severity == "error" else dg.AssetCheckSeverity.WARN
             yield AssetCheckEvaluation(
                 asset_key=key.asset_key,
@@ -157,14 +197,18 @@ class _NightReduction:
         self.shortcomings.append(text)
         self._context.log.error(f"Night {self._night}: {text}")
 
-    def _materialization(self, record: Record) -> dg.AssetMaterialization:
+    def _materialization(self, step: Step, record: Record) -> dg.AssetMaterialization:
         tags = {_DATA_VERSION: record.digest, _CODE_VERSION: record.code_version}
+        for needed in step.needs:  # without them Dagster takes each asset for out of date
+            name = night_asset_key(self._site.name, needed).to_user_string()
+            tags[f"{_INPUT_DATA_VERSION}/{name}"] = self._work.record(needed).digest
+            tags[f"{_INPUT_EVENT}/{name}"] = "NULL"
         if _BACKFILL in self._context.run.tags:
             tags[_BACKFILL] = self._context.run.tags[_BACKFILL]
         return dg.AssetMaterialization(
             asset_key=night_asset_key(self._site.name, record.asset),
             partition=self._night,
-            metadata=describe_record(record),
+            metadata=describe_record(record, self._work.workplace.store),
             tags=tags,
         )
 

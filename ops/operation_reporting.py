@@ -6,12 +6,13 @@ Lines come at most once a second at first, then less and less often, so that an 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from ops.metadata import show_jpeg
+from ops.pictures import fit_jpeg
 
 if TYPE_CHECKING:
     from runstart.operation_kit import Answer, OutputFile
@@ -22,6 +23,7 @@ LARGEST_INTERVAL = 30.0
 INTERVAL_GROWTH = 1.1
 PICTURES_BUDGET = 5_000_000  # bytes of pictures in Dagster's event log, for one computation
 MOST_EVENTS = 200  # outputs that are events of their own; all are in the final table
+MOST_LARGE_PICTURES = 20  # outputs whose picture is more than the small JPEG
 
 
 class ProgressLines:
@@ -74,28 +76,49 @@ class OperationReporter(ProgressLines):
         self._events += 1
         if self._events > MOST_EVENTS:
             return
-        metadata = describe_output(output)
-        picture = self._store.get(output.objects["small"]).data if self._room > 0 else b""
-        if 0 < len(picture) <= self._room:
-            self._room -= len(picture)
-            metadata["preview"] = show_jpeg(picture, output.label or output.basename)
-        self._context.log_event(
-            dg.AssetMaterialization(self._asset_key, description=output.label or output.basename, metadata=metadata)
-        )
+        name = output.label or output.basename
+        metadata = describe_output(output, self._picture(output))
+        self._context.log_event(dg.AssetMaterialization(self._asset_key, description=name, metadata=metadata))
+
+    def _picture(self, output: OutputFile) -> bytes:
+        """Return a JPEG for the event log; empty once its budget is spent."""
+        if self._room <= 0:
+            return b""
+        if self._events <= MOST_LARGE_PICTURES:
+            picture = fit_jpeg(self._store.get(output.objects["large"]).data)
+        else:
+            picture = self._store.get(output.objects["small"]).data
+        self._room -= len(picture)
+        return picture if self._room >= 0 else b""
 
 
-def describe_output(output: OutputFile) -> dict[str, Any]:
-    """Return what the pages show of an output, its thumbnail first."""
+def describe_output(output: OutputFile, picture: bytes = b"") -> dict[str, Any]:
+    """Return what the pages show of an output: pictures, then figures, then where it is.
+
+    Parameters
+    ----------
+    output : OutputFile
+        The output.
+    picture : bytes, optional
+        A JPEG that is shown at a click; the thumbnail stands in its place on the asset's page.
+    """
     metadata: dict[str, Any] = {"picture": dg.MetadataValue.md(output.thumbnail)} if output.thumbnail else {}
-    metadata |= output.figures
+    if picture:
+        metadata["larger picture"] = show_jpeg(picture, output.label or output.basename)
+    metadata |= for_people(output.figures)
     return metadata | {"basename": output.basename, "objects": dg.MetadataValue.json(dict(output.objects))}
+
+
+def for_people(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return figures with spaces in their names."""
+    return {name.replace("_", " "): value for name, value in figures.items()}
 
 
 def describe_answer(answer: Answer) -> dict[str, Any]:
     """Return what the pages show of a request that was answered."""
     entry = answer.entry
     rows = [
-        dg.TableRecord({"output": o.label or o.basename, "basename": o.basename, "type": o.type})
+        dg.TableRecord({"output": o.label or o.basename, "type": o.type, "basename": o.basename})
         for o in entry.outputs
     ]
     metadata: dict[str, Any] = {}
@@ -103,8 +126,8 @@ def describe_answer(answer: Answer) -> dict[str, Any]:
         metadata["picture"] = dg.MetadataValue.md(entry.outputs[0].thumbnail)
     return metadata | {
         "outputs": dg.MetadataValue.table(rows),
-        "from_cache": not answer.computed,
+        "from cache": not answer.computed,
+        "seconds to compute": round(entry.seconds, 3),
         "key": entry.key,
-        "made_of": dg.MetadataValue.json(dict(entry.made_of)),
-        "seconds_to_compute": round(entry.seconds, 3),
+        "made of": dg.MetadataValue.json(dict(entry.made_of)),
     }

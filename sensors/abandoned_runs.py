@@ -1,8 +1,9 @@
-"""Fails live runs whose process is gone, so that run retries start them again.
+"""Fails Dagster runs whose process is gone, so that run retries start them again.
 
-Dagster's default launcher does not watch its runs. A live run renews a lease in the object store; a lease that
-has not moved for twice its duration, by this sensor's own clock, means that its holder is dead. The same goes
-for a run that was started and never took its lease.
+Dagster's default launcher does not watch its runs. A live run renews a lease in the object store, and a step of a
+night or a data operation a beat; one that has not moved for too long, by this sensor's own clock, means that its
+holder is dead. The same goes for a run that was started and never showed either. While the store is away, nobody is
+judged.
 """
 
 from __future__ import annotations
@@ -14,26 +15,45 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from ops.run_beats import forget_beat, read_beat
 from resources import ObjectStoreResource
-from sensors.places import find_place
+from sensors.places import find_batch_runs, find_place
 
 if TYPE_CHECKING:
+    from assets import Nights
     from runstart.instruments import Instrument
     from runstart.storage import ObjectStore
 
 SILENCE_FACTOR = 2.0
 STARTING_SECONDS = 180.0  # a run may take so long from its start to its lease
+BATCH_SILENCE_SECONDS = 90.0
+BATCH_STARTING_SECONDS = 900.0  # a pod may wait for its place
+
+_NOT_SEEN = -1
 
 
-def define_abandoned_runs_sensor(instruments: Iterable[Instrument]) -> dg.SensorDefinition:
-    """Return the sensor that watches the live runs of these instruments."""
+def define_abandoned_runs_sensor(
+    instruments: Iterable[Instrument], *, nights: Iterable[Nights] = (), operations: Iterable[str] = ()
+) -> dg.SensorDefinition:
+    """Return the sensor that watches Dagster runs.
+
+    Parameters
+    ----------
+    instruments : iterable of Instrument
+        Whose live runs are watched.
+    nights : iterable of Nights, optional
+        Sites whose runs are watched.
+    operations : iterable of str, optional
+        Jobs of data operations that are watched.
+    """
     names = tuple(instrument.name for instrument in instruments)
+    is_batch = find_batch_runs(nights, operations)
 
     @dg.sensor(
         name="abandoned_runs",
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Fails live runs whose lease has expired; run retries then resume them from their snapshot.",
+        description="Fails runs whose process is gone; run retries then go on with them.",
     )
     def abandoned_runs(
         context: dg.SensorEvaluationContext, object_store: ObjectStoreResource
@@ -43,19 +63,23 @@ def define_abandoned_runs_sensor(instruments: Iterable[Instrument]) -> dg.Sensor
         seen: dict[str, list[float]] = json.loads(context.cursor or "{}")
         runs = context.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
         places = {run.run_id: place for run in runs if (place := find_place(run, names)) is not None}
+        batch = {run.run_id for run in runs if run.run_id not in places and is_batch(run)}
+        store = object_store.open()
         try:
-            beats = _beats(object_store.open(), places)
+            beats = _lease_beats(store, places) | _batch_beats(store, batch)
         except Transient as error:
-            return dg.SkipReason(f"Leases cannot be read: {error}")
-        now = time.time()
-        seen, dead = judge_silence(seen, beats, now)
+            # Who could not renew meanwhile is given all its time anew.
+            return dg.SensorResult(skip_reason=f"Leases cannot be read: {error}", cursor="{}")
+        seen, dead = judge_silence(seen, beats, time.time())
         for run in runs:
             if run.run_id in dead:
-                instrument, partition_key = places[run.run_id]
-                message = f"The process of this run is gone: its lease on {partition_key} of {instrument} expired."
+                message = _explain(places.get(run.run_id))
                 context.instance.report_run_failed(run, message)
+                forget_beat(store, run.run_id)
                 context.log.warning(f"Failed run {run.run_id}: {message}")
-        reason = f"{len(places)} live runs, {len(dead)} of them abandoned."
+        reason = f"{len(places)} live runs, {len(places.keys() & dead)} of them abandoned."
+        if batch:
+            reason += f" {len(batch)} runs of nights and data operations, {len(batch & dead)} of them abandoned."
         return dg.SensorResult(skip_reason=reason, cursor=json.dumps(seen))
 
     return abandoned_runs
@@ -86,12 +110,27 @@ def judge_silence(
     return remembered, dead
 
 
-def _beats(store: ObjectStore, places: Mapping[str, tuple[str, str]]) -> dict[str, tuple[int, float]]:
+def _explain(place: tuple[str, str] | None) -> str:
+    if place is None:
+        return "The process of this run is gone: its beat has stopped."
+    instrument, partition_key = place
+    return f"The process of this run is gone: its lease on {partition_key} of {instrument} expired."
+
+
+def _lease_beats(store: ObjectStore, places: Mapping[str, tuple[str, str]]) -> dict[str, tuple[int, float]]:
     from runstart.live import read_head
 
     beats = {}
     for run_id, (instrument, partition_key) in places.items():
         head = read_head(store, instrument, partition_key)
         holds = head.run_id == run_id and not head.released
-        beats[run_id] = (head.beat, head.lease_seconds * SILENCE_FACTOR) if holds else (-1, STARTING_SECONDS)
+        beats[run_id] = (head.beat, head.lease_seconds * SILENCE_FACTOR) if holds else (_NOT_SEEN, STARTING_SECONDS)
+    return beats
+
+
+def _batch_beats(store: ObjectStore, run_ids: Iterable[str]) -> dict[str, tuple[int, float]]:
+    beats = {}
+    for run_id in run_ids:
+        beat = read_beat(store, run_id)
+        beats[run_id] = (_NOT_SEEN, BATCH_STARTING_SECONDS) if beat is None else (beat, BATCH_SILENCE_SECONDS)
     return beats

@@ -5,6 +5,7 @@ What was made of what is told by the records in the object store; what failed or
 
 from __future__ import annotations
 
+import random
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,7 @@ import dagster as dg
 from assets import Nights, night_partitions
 from ops.night_reduction import night_asset_key
 from ops.tags import BATCH, KIND_TAG
+from runstart.errors import Alert, Transient
 from sensors.backfills import make_backfill
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from runstart.operation_kit import Workplace
 
 AGAIN_TAG = "runstart/nights_again"
-_CHUNK = 30  # nights looked at between two looks at the clock
+_CHUNK = 200  # nights looked at between two looks at the clock
+_NEWEST = 60  # nights that each tick looks at first
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,12 @@ def make_nights_again(
 ) -> str:
     """Request the backfill of a tick, unless it exists or nothing has to be made; return what was found, for people.
 
+    A site whose exposures cannot be reached is told, and does not keep the others from being looked at.
+
     Raises
     ------
     Transient
-        If the object store or a place of exposures does not answer.
+        If the object store does not answer.
     """
     from runstart.nights import choose_nights, has_begun, note_attempts
 
@@ -72,14 +77,19 @@ def make_nights_again(
     deadline = time.monotonic() + tick.seconds
     states: list[NightState] = []
     skipped = 0
+    remarks = []
     for site in sites:
         if not has_begun(workplace.store, site.site):
             continue
-        found, left = _examine(instance, workplace, site, deadline)
+        try:
+            found, left = _examine(instance, workplace, site, tick.backfill_id, deadline)
+        except (Alert, Transient) as error:
+            remarks.append(f"Nights of {site.site.name} were not looked at: {error}")
+            continue
         states += found
         skipped += left
     chosen, waiting = choose_nights(states)
-    text = _describe(chosen, len(states), waiting, skipped)
+    text = " ".join([_describe(chosen, len(states), waiting, skipped), *remarks])
     if not chosen:
         return f"Nothing to make again. {text}"
     if tick.dry_run:
@@ -105,19 +115,27 @@ def ask_dagster(instance: dg.DagsterInstance, nights: Nights) -> Known:
 
 
 def _examine(
-    instance: dg.DagsterInstance, workplace: Workplace, nights: Nights, deadline: float
+    instance: dg.DagsterInstance, workplace: Workplace, nights: Nights, tick_id: str, deadline: float
 ) -> tuple[list[NightState], int]:
     """Return the states of a site's nights, as many as there is time for, and how many were left out."""
     from runstart.nights import examine_nights
 
     known = ask_dagster(instance, nights)
+    in_order = _newest_then_any(known.nights, tick_id)
     states: list[NightState] = []
-    for first in range(0, len(known.nights), _CHUNK):
+    for first in range(0, len(in_order), _CHUNK):
         if time.monotonic() > deadline:
-            return states, len(known.nights) - first
-        chunk = known.nights[first : first + _CHUNK]
+            return states, len(in_order) - first
+        chunk = in_order[first : first + _CHUNK]
         states += examine_nights(workplace, nights.site, chunk, failed=known.failed, unfinished=known.unfinished)
     return states, 0
+
+
+def _newest_then_any(nights: Sequence[str], tick_id: str) -> list[str]:
+    """Return the newest nights, then the others in an order that each tick draws anew: all of them get their turn."""
+    others = list(nights[_NEWEST:])
+    random.Random(tick_id).shuffle(others)  # noqa: S311 - no secret
+    return [*nights[:_NEWEST], *others]
 
 
 def _describe(chosen: Iterable[Choice], examined: int, waiting: int, skipped: int) -> str:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from assets import SITE_TAG, live_run_key, live_run_partitions
+from assets import live_run_key, live_run_partitions
 from ops.pruning import NAME, Watched, define_pruning_job
 from sensors.cron import read_cron, read_time_zone
 from sensors.nightly_reduction import NAME as NIGHTLY_NAME
-from sensors.places import find_place
+from sensors.places import find_batch_runs, find_place
 
 if TYPE_CHECKING:
     from assets import Nights
@@ -57,14 +57,14 @@ def define_pruning(
     Alert
         If the environment names no time or no time zone.
     """
+    nights = tuple(nights)
     names = tuple(instrument.name for instrument in instruments)
     watched = [Watched(name, live_run_key(name), live_run_partitions(name).name or "") for name in names]
     night_assets = frozenset(key for each in nights for key in each.assets.keys)
-    own_jobs = frozenset({NAME, NIGHTLY_NAME, *operations})
+    is_batch = find_batch_runs(nights, operations)
 
     def is_own(run: dg.DagsterRun) -> bool:
-        selected = run.asset_selection or frozenset()
-        return run.job_name in own_jobs or SITE_TAG in run.tags or not night_assets.isdisjoint(selected)
+        return run.job_name in (NAME, NIGHTLY_NAME) or is_batch(run)
 
     job = define_pruning_job(watched, partial(find_place, instruments=names), is_own, sorted(night_assets))
     schedule = dg.ScheduleDefinition(

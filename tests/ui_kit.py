@@ -1,33 +1,39 @@
 """Dagster's pages with a browser in front of them: webserver, daemon and code server on simulated nights, and Chromium.
 
 No broker: the instruments file declares no instrument. Everything listens on loopback and writes below one folder.
+With `RUNSTART_SCREENSHOTS=FOLDER` the tests save the pictures of the documentation.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from datetime import date, timedelta
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import psutil
 from waiting import wait_until
 
 from runstart.demo import family
 from runstart.demo.children import Child, CodeServer, Daemon, UserInterface
-from runstart.demo.graphql import NoAnswer, Webserver
-from runstart.demo.place import LOCATION_NAME, Place, find_checkout
+from runstart.demo.place import Place, find_checkout
 from runstart.facility.processes import free_port
 from runstart.simulators.night import NightPlan, simulate_night
-from runstart.storage import FileStore
+from runstart.simulators.night_plan import last_night
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
 
 SITE = "SIMOBS"
-FIRST_NIGHT = date(2026, 3, 23)
-NIGHTS = 4
+NIGHTS = 3
 START_TIMEOUT = 120.0
+RUN_TIMEOUT = 120_000  # ms
+NAVIGATION, WIDTH = 240, 1400  # px: Dagster's menu on the left, and what a screenshot keeps
+VIEWPORT = (NAVIGATION + WIDTH, 1500)  # high enough for the events of a short run: others are not in the page
 CHROMIUM_ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -37,11 +43,6 @@ CHROMIUM_ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-_RUNS = """
-query Runs($job: String!) {
-  runsOrError(filter: {pipelineName: $job}, limit: 50) { ... on Runs { results { id status } } }
-}
-"""
 
 
 def find_chromium() -> str | None:
@@ -61,9 +62,8 @@ class Pages:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.exposures = folder / "exposures" / SITE
-        self.images = folder / "images"
-        self.nights = [(FIRST_NIGHT + timedelta(days=day)).isoformat() for day in range(NIGHTS)]
-        self.store = FileStore(folder / "store")
+        newest = last_night(datetime.now(UTC), "UTC")  # Dagster's dialogs show recent partitions
+        self.nights = [(newest - timedelta(days=ago)).isoformat() for ago in reversed(range(NIGHTS))]
         self._place = Place(find_checkout(), folder / "instruments.toml", folder, folder)
         self._port = free_port()
         self._children: list[Child] = []
@@ -97,32 +97,32 @@ class Pages:
         family.ask_to_stop(started)
         _, stubborn = psutil.wait_procs(started, timeout=3)
         for process in stubborn:
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
-    def ask(self, query: str, **variables: object) -> dict[str, Any]:
-        """Return what the webserver answers to a GraphQL query."""
-        return Webserver(self._port).ask(query, **variables)
+    def science(self, night: str) -> list[str]:
+        """Return the names of a night's science exposures."""
+        return sorted(path.name for path in self.exposures.glob(f"*-{night.replace('-', '')}-*-e00.fits"))
 
-    def runs(self, job: str) -> dict[str, str]:
-        """Return the state of each run of a job, newest first."""
-        found = self.ask(_RUNS, job=job)["runsOrError"]["results"]
-        return {run["id"]: run["status"] for run in found}
+    def partition(self, asset: str, night: str) -> str:
+        """Return the address of an asset's page for one night."""
+        return f"{self.url}/assets/{SITE}/{asset}?view=partitions&partition={night}"
 
     def _write_files(self) -> None:
         place = self._place
-        for folder in (place.dagster_home, self.folder / "tmp", self.store.root, self.exposures, self.images):
+        for folder in (place.dagster_home, self.folder / "tmp", self.folder / "store", self.exposures):
             folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(place.checkout / "dagster.yaml", place.dagster_home)
         place.instruments_file.write_text('[kafka.default]\nbootstrap_servers = "127.0.0.1:9"\n')
 
     def _environ(self) -> Mapping[str, str]:
-        return self._place.environment("127.0.0.1:9") | {"RUNSTART_FITS_FOLDERS": f"images={self.images}"}
+        return self._place.environment("127.0.0.1:9")
 
     def _simulate(self) -> None:
+        few = {"objects": 1, "exposures": 2, "biases": 5, "darks": 3, "flats": 3}
         for night in self.nights:
-            simulate_night(
-                self.exposures, NightPlan(date=date.fromisoformat(night), site=SITE, shape=(400, 400), objects=2)
-            )
+            plan = NightPlan(date=date.fromisoformat(night), site=SITE, shape=(320, 320), **few)
+            simulate_night(self.exposures, plan)
 
     def _start(self, *children: Child) -> None:
         for child in children:
@@ -133,7 +133,83 @@ class Pages:
         for child in children:
 
             def ready(child: Child = child) -> bool:
-                assert child.running, f"The {child.name} ended:\n{child.log_path.read_text(errors='replace')[-4000:]}"
+                log = child.log_path
+                assert child.running, f"The {child.name} ended:\n{log.read_text(errors='replace')[-4000:]}"
                 return child.ready
 
             wait_until(ready, f"the {child.name}", START_TIMEOUT, 0.2)
+
+
+def open_launchpad(page: Page, pages: Pages, job: str) -> Locator:
+    """Go to a job's Launchpad, and return its editor."""
+    page.goto(f"{pages.url}/locations/definitions/jobs/{job}")
+    page.get_by_role("tab", name="Launchpad").click()
+    editor = page.locator(".CodeMirror").first
+    editor.get_by_text("1", exact=True).first.wait_for()
+    return editor
+
+
+def fill_in(page: Page, editor: Locator, config: str) -> None:
+    """Replace what stands in the Launchpad's editor, by keyboard."""
+    editor.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(config)
+
+
+def launch(page: Page, pages: Pages, job: str, config: str) -> None:
+    """Launch a job with a config, and stay on the run's page."""
+    fill_in(page, open_launchpad(page, pages, job), config)
+    page.get_by_text("No errors").wait_for()
+    page.get_by_role("button", name="Launch Run").click()
+    page.wait_for_url("**/runs/*")
+
+
+def wait_for_success(page: Page) -> None:
+    """Wait on a run's page until it has succeeded."""
+    ended = page.get_by_text("RUN_SUCCESS").or_(page.get_by_text("RUN_FAILURE")).first
+    ended.wait_for(timeout=RUN_TIMEOUT)
+    assert ended.inner_text() == "RUN_SUCCESS", page.locator("body").inner_text()
+
+
+def materialize(page: Page, pages: Pages, nights: str, number: str) -> None:
+    """Materialize nights of the site, such as `[FIRST...LAST]`, and go to the page of the run or backfill.
+
+    Parameters
+    ----------
+    number : str
+        What the dialog says of their number, such as `3 partitions`.
+    """
+    page.goto(f"{pages.url}/locations/definitions/asset-groups/nights_{SITE}")
+    page.get_by_role("button", name="Materialize all").click()
+    dialog = page.get_by_role("dialog")
+    box = dialog.locator("input[type=text]").first
+    box.fill(nights)
+    box.press("Tab")
+    dialog.get_by_text(number, exact=True).wait_for()
+    dialog.get_by_role("button", name="Launch").click()
+    page.get_by_role("link", name="View", exact=True).or_(
+        page.get_by_role("button", name="View", exact=True)
+    ).first.click()
+
+
+def width_of(image: Locator) -> int:
+    """Return the true width of a picture that has been loaded, px."""
+    image.scroll_into_view_if_needed()
+    width: int = image.evaluate("async image => { await image.decode(); return image.naturalWidth }")
+    return width
+
+
+def save_screenshot(page: Page, name: str, *, top: int = 0, height: int = 900, width: int = WIDTH) -> None:
+    """Save what stands right of the menu, for the documentation, if `RUNSTART_SCREENSHOTS` names a folder."""
+    folder = os.environ.get("RUNSTART_SCREENSHOTS")
+    if not folder:
+        return
+    from PIL import Image
+
+    page.mouse.move(NAVIGATION + 5, 5)  # nothing is hovered over
+    clip = {"x": NAVIGATION, "y": top, "width": width, "height": height}
+    png = page.screenshot(clip=clip, animations="disabled")  # type: ignore[arg-type]
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    picture.thumbnail((WIDTH, height), Image.Resampling.LANCZOS)
+    few = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(Path(folder) / f"{name}.png", optimize=True)

@@ -107,7 +107,7 @@ def test_the_page_shows_picture_key_and_what_it_was_made_of(launch: Run, instanc
     assert str(shown["picture"].value).startswith("![")
     assert len(str(shown["picture"].value)) < 1000, "in place only if short"
     (listed,) = materializations(instance, "median")
-    assert "data:image/jpeg;base64," in str(listed.metadata["preview"].value)
+    assert "data:image/jpeg;base64," in str(listed.metadata["larger picture"].value)
 
 
 def test_progress_is_told_up_to_the_end(launch: Run, instance: dg.DagsterInstance) -> None:
@@ -121,8 +121,8 @@ def test_a_second_request_is_answered_from_the_cache_with_its_pictures(
 ) -> None:
     first, second = (launch("median", {"input_files": FILES}) for _ in range(2))
     assert first.output_for_node("compute_median") == second.output_for_node("compute_median")
-    assert metadata_of(first)["from_cache"].value is False
-    assert metadata_of(second)["from_cache"].value is True
+    assert metadata_of(first)["from cache"].value is False
+    assert metadata_of(second)["from cache"].value is True
     assert len(materializations(instance, "median")) == 2
 
 

@@ -13,6 +13,7 @@ import pytest
 from night_facility import (
     ASSETS,
     BIASES_ONLY,
+    NOBODY_THERE,
     SITE,
     NightHouse,
     failure_of,
@@ -22,7 +23,10 @@ from night_facility import (
     remove,
 )
 
-from runstart.nights import CHECKS
+import ops.errors
+import runstart.nights
+from runstart.errors import Transient
+from runstart.nights import CHECKS, NightWork, Record
 from runstart.simulators.night import Scenario
 
 GOOD, FEW, NOISY, EMPTY, LAST = (night(number) for number in range(5))
@@ -156,9 +160,13 @@ def test_rows_of_catalogues_are_sources(first: dg.ExecuteInProcessResult, house:
 
 def test_pictures_are_shown_in_place_and_are_short(first: dg.ExecuteInProcessResult) -> None:
     for asset in ASSETS[1:]:
-        values = [value.value for value in metadata(first, GOOD, asset).values()]
-        pictures = [value for value in values if isinstance(value, str) and value.startswith("![")]
+        shown = {name: value.value for name, value in metadata(first, GOOD, asset).items()}
+        in_place = {name: value for name, value in shown.items() if not name.endswith(", larger")}
+        pictures = [value for value in in_place.values() if isinstance(value, str) and value.startswith("![")]
         assert pictures, asset
+        larger = [value for name, value in shown.items() if name.endswith(", larger")]
+        assert bool(larger) == (asset in ("stacks", "color_images"))
+        assert all(value.startswith("![") and len(value) > 1000 for value in larger)
         # Dagster's pages show longer texts only after a click.
         assert all("data:image" in picture and len(picture) < 1000 for picture in pictures)
 
@@ -204,9 +212,7 @@ def test_one_night_alone_succeeds(first: dg.ExecuteInProcessResult, house: Night
     assert made_by_night(again) == {LAST: list(ASSETS)}
 
 
-def test_a_subset_of_assets_is_made_and_judged_alone(
-    first: dg.ExecuteInProcessResult, house: NightHouse
-) -> None:
+def test_a_subset_of_assets_is_made_and_judged_alone(first: dg.ExecuteInProcessResult, house: NightHouse) -> None:
     result = house.reduce(GOOD, GOOD, assets=["stacks", "source_catalog"])
     assert result.success
     assert made_by_night(result) == {GOOD: ["stacks", "source_catalog"]}
@@ -245,3 +251,42 @@ def test_an_exposure_that_cannot_be_read_is_told_and_stops_nothing(fresh: NightH
     checks = checks_by_night(result)[GOOD]
     assert not checks["exposures.readable"].passed
     assert names[0] in (checks["exposures.readable"].description or "")
+
+
+def test_a_bucket_that_stays_away_is_tried_again_and_then_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ops.errors, "FIRST_RETRY_SECONDS", 0.001)
+    with open_house(tmp_path / "house") as house:
+        house.place.move_to("s3://nights/hill")
+        for variable, value in NOBODY_THERE.items():
+            monkeypatch.setenv(variable, value)
+        result = house.reduce(GOOD, FEW)
+    assert len(result.filter_events(lambda event: event.is_step_up_for_retry)) == ops.errors.MOST_RETRIES
+    text = failure_of(result)
+    assert text.startswith(f"2 of 2 nights of {SITE} fell short")
+    assert f"{GOOD}: not all is done: " in text
+
+
+def test_a_night_that_falls_short_keeps_no_other_from_its_second_attempt(
+    fresh: NightHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ops.errors, "FIRST_RETRY_SECONDS", 0.001)
+    fresh.place.take(GOOD, scenario=Scenario.NOISY_BIAS)
+    fresh.place.take(FEW, **BIASES_ONLY)
+    away = [True]
+    make_step = runstart.nights.make_step
+
+    def fail_once(work: NightWork, asset: str) -> Record:
+        if (work.night, asset) == (FEW, "master_bias") and away:
+            away.clear()
+            raise Transient("The disk is busy.")
+        return make_step(work, asset)
+
+    monkeypatch.setattr(runstart.nights, "make_step", fail_once)
+    result = fresh.reduce(GOOD, FEW)
+    assert len(result.filter_events(lambda event: event.is_step_up_for_retry)) == 1
+    text = failure_of(result)
+    assert text.startswith(f"1 of 2 nights of {SITE} fell short; the others are done.")
+    assert "master_bias: bias_noise" in text
+    assert set(fresh.place.digests(FEW)) == set(ASSETS)
