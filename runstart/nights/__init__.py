@@ -25,9 +25,11 @@ from runstart.nights.exposures import (
     kind_of,
     make_exposures,
 )
+from runstart.nights.kept import has_products, kept_keys
 from runstart.nights.reading import EXPOSURES_VARIABLE, read_sites
 from runstart.nights.record import Exposure, Product, Record, has_begun, load_record, save_record
 from runstart.nights.site import Keywords, Limits, Site
+from runstart.nights.sources import add_sites, find_sites_file
 from runstart.nights.steps import STEPS, Step, code_version, expected_made_of, find_step, make_night, make_step
 from runstart.nights.work import NightWork
 
@@ -53,6 +55,7 @@ __all__ = [
     "Site",
     "Step",
     "Verdict",
+    "add_sites",
     "choose_nights",
     "code_version",
     "count_exposures",
@@ -62,11 +65,14 @@ __all__ = [
     "exposure_source",
     "files_by_night",
     "find_new",
+    "find_sites_file",
     "find_step",
     "has_begun",
     "has_celestial_wcs",
+    "has_products",
     "index_files",
     "is_night",
+    "kept_keys",
     "kind_of",
     "last_night",
     "list_arrivals",

@@ -3,7 +3,8 @@
 Chosen is what a new making can improve: a night that failed, one with exposures of which assets were never made, one
 whose inputs are not what they were, and one that older code has made. Only the assets that are behind are made, with
 everything that follows from them; what has not changed is found in the cache. A night that works or waits is left
-alone. A night is tried three times with the same code and inputs: then it waits for another of them.
+alone, and so is one whose exposures are away: nothing can be made of it. A night is tried three times with the same
+code and inputs: then it waits for another of them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from runstart.errors import Alert
 from runstart.nights.arrivals import NightFiles
-from runstart.nights.exposures import count_exposures
+from runstart.nights.exposures import count_exposures, gone_exposures
+from runstart.nights.kept import has_products
 from runstart.nights.masters import newest_masters
 from runstart.nights.record import EXPOSURES, Record, load_record
 from runstart.nights.steps import STEPS, code_version, expected_made_of, find_step
@@ -68,7 +70,7 @@ class NightState:
     exposures : int
         Files that are there.
     missing, changed, older : tuple of str
-        Assets without a record, made of other inputs, and made by other code.
+        Assets without a record or whose products were removed, made of other inputs, and made by other code.
     failed : bool
         Whether Dagster's last attempt failed.
     unfinished : bool
@@ -77,6 +79,8 @@ class NightState:
         Digest of code and inputs.
     attempts : int
         How often it was chosen with this fingerprint.
+    away : bool
+        Whether good exposures of its index no longer lie there, and none is new or changed.
     """
 
     site: str
@@ -89,6 +93,7 @@ class NightState:
     unfinished: bool = False
     fingerprint: str = ""
     attempts: int = 0
+    away: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,7 @@ def with_followers(assets: Collection[str]) -> tuple[str, ...]:
 
 
 def _judge(state: NightState, rules: Rules) -> Choice | None:
-    if state.unfinished or state.attempts >= rules.most_attempts:
+    if state.unfinished or state.away or state.attempts >= rules.most_attempts:
         return None
     never_made = state.missing if state.exposures else ()
     behind = with_followers({*never_made, *state.changed, *state.older})
@@ -220,9 +225,9 @@ def _examine(work: NightWork, *, failed: bool) -> NightState:
     missing, changed, older = [], [], []
     for asset in ASSETS:
         record = work.find_record(asset)
-        if record is None:
+        if record is None or not has_products(work.workplace.store, record):
             missing.append(asset)
-        elif record.code_version != code_version(asset):
+        if record is not None and record.code_version != code_version(asset):
             older.append(asset)
         if record is not None and not _is_as_made(work, record):
             changed.append(asset)
@@ -231,9 +236,19 @@ def _examine(work: NightWork, *, failed: bool) -> NightState:
     )
     if not (missing or changed or older or failed):
         return state
+    if _is_away(work):
+        return replace(state, away=True)
     fingerprint = _fingerprint(work)
     attempts = _attempts(work.workplace.store, work.site.name, work.night, fingerprint)
     return replace(state, fingerprint=fingerprint, attempts=attempts)
+
+
+def _is_away(work: NightWork) -> bool:
+    index = work.find_record(EXPOSURES)
+    if index is None or not gone_exposures(work, index):
+        return False
+    indexed = {(exposure.name, exposure.version) for exposure in index.exposures}
+    return all((arrival.name, arrival.version) in indexed for arrival in work.arrived(work.night))
 
 
 def _is_as_made(work: NightWork, record: Record) -> bool:

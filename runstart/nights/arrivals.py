@@ -51,18 +51,12 @@ class Found:
         Files that are left alone for now, and why.
     refused : mapping of str to str
         Files that are no exposures of a night, and why; each is told once.
-    undated : tuple of str
-        New files whose header has no time.
-    remaining : int
-        New files that are left for the next look.
     """
 
     nights: Mapping[str, tuple[Arrival, ...]]
     cursor: str
     incomplete: Mapping[str, str]
     refused: Mapping[str, str]
-    undated: tuple[str, ...]
-    remaining: int
 
 
 @dataclass(frozen=True)
@@ -71,7 +65,6 @@ class _Look:
 
     arrival: Arrival
     night: str = ""
-    is_dated: bool = True
     left_alone: str = ""
 
 
@@ -167,8 +160,6 @@ def find_new(
         cursor=seen.save().to_text(),
         incomplete={look.arrival.name: look.left_alone for look in looks if look.left_alone},
         refused=refused,
-        undated=tuple(look.arrival.name for look in handed_out if not look.is_dated),
-        remaining=len(new) - len(looks),
     )
 
 
@@ -200,7 +191,13 @@ def files_by_night(
     Transient
         If bucket or store do not answer.
     """
-    now = datetime.now(UTC) if now is None else now
+    return _look_over(site, store, datetime.now(UTC) if now is None else now, s3_client)[0]
+
+
+def _look_over(
+    site: Site, store: ObjectStore, now: datetime, s3_client: Any
+) -> tuple[dict[str, tuple[Arrival, ...]], Listing]:
+    """Return the files of all nights, and all that lies there."""
     place = open_place(site, s3_client)
     if not place.is_there():
         remedy = "Mount or make it, or correct the site's `exposures` in sites.toml."
@@ -216,11 +213,13 @@ def files_by_night(
     for arrival in listing.arrivals:
         if (arrival.name, arrival.version) in known:
             files.setdefault(known[arrival.name, arrival.version], []).append(arrival)
-    return {night: tuple(files[night]) for night in sorted(files)}
+    return {night: tuple(files[night]) for night in sorted(files)}, listing
 
 
 class NightFiles:
     """The files of a site's nights as they lay there at the first call; the place is listed once for all nights.
+
+    What arrives later is not seen: make one for each piece of work, such as a Dagster run of thirty nights.
 
     Parameters
     ----------
@@ -233,7 +232,7 @@ class NightFiles:
         self._store = store
         self._s3_client = s3_client
         self._lock = threading.Lock()
-        self._files: Mapping[str, tuple[Arrival, ...]] | None = None
+        self._seen: tuple[Mapping[str, tuple[Arrival, ...]], Listing, frozenset[str]] | None = None
 
     def __call__(self, night: str) -> tuple[Arrival, ...]:
         """Return the files of a night by name.
@@ -243,10 +242,35 @@ class NightFiles:
         Alert, Transient
             As `files_by_night`.
         """
+        return self._look()[0].get(night, ())
+
+    def gone(self, names: Iterable[str]) -> list[str]:
+        """Return which files no longer lie there, in whatever night; those that are being written do.
+
+        Raises
+        ------
+        Alert, Transient
+            As `files_by_night`.
+        """
+        present = self._look()[2]
+        return [name for name in names if name not in present]
+
+    def refused(self) -> Mapping[str, str]:
+        """Return why files that lie there cannot be exposures of any night, by name.
+
+        Raises
+        ------
+        Alert, Transient
+            As `files_by_night`.
+        """
+        return self._look()[1].refused
+
+    def _look(self) -> tuple[Mapping[str, tuple[Arrival, ...]], Listing, frozenset[str]]:
         with self._lock:
-            if self._files is None:
-                self._files = files_by_night(self._site, self._store, s3_client=self._s3_client)
-            return self._files.get(night, ())
+            if self._seen is None:
+                files, listing = _look_over(self._site, self._store, datetime.now(UTC), self._s3_client)
+                self._seen = files, listing, frozenset(arrival.name for arrival in listing.arrivals)
+            return self._seen
 
 
 def _look_until(
@@ -284,7 +308,7 @@ def _look(place: Place, site: Site, arrival: Arrival, now: datetime) -> _Look:
     if left_alone and not _is_old(arrival, now):
         return _Look(arrival, left_alone=left_alone)
     written = datetime.fromtimestamp(min(max(arrival.modified, 0.0), _YEAR_2100), UTC)
-    return _Look(arrival, night_of(moment or written, site), is_dated=moment is not None)
+    return _Look(arrival, night_of(moment or written, site))
 
 
 def _is_old(arrival: Arrival, now: datetime) -> bool:

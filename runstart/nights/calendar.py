@@ -77,7 +77,7 @@ def night_bounds(site: Site, night: str) -> tuple[datetime, datetime]:
 
 
 def last_night(site: Site, now: datetime | None = None) -> str:
-    """Return the newest night that has ended.
+    """Return the night that began the evening before: in a morning the one that is ending, later the one that has.
 
     Parameters
     ----------
@@ -91,8 +91,10 @@ def last_night(site: Site, now: datetime | None = None) -> str:
     str
         The date of its evening; it may lie before the site's first night.
     """
-    running = night_of(datetime.now(UTC) if now is None else now, site)
-    return (date.fromisoformat(running) - _DAY).isoformat()
+    now = datetime.now(UTC) if now is None else now
+    if now.tzinfo is None:
+        raise ValueError(f"{now} has no time zone.")
+    return (now.astimezone(site.zone).date() - _DAY).isoformat()
 
 
 def _noon(site: Site, day: date) -> datetime:

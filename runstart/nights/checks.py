@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Literal
 
+from runstart.nights.exposures import LEFT_OUT
 from runstart.nights.masters import BIAS, DARK, FLAT, SCIENCE
 from runstart.nights.record import (
     CALIBRATED,
@@ -84,11 +85,11 @@ def _readable(_site: Site, records: Records) -> Verdict:
     exposures = records[EXPOSURES].exposures
     damaged = [f"{e.name} ({e.trouble})" for e in exposures if e.trouble]
     figures = {"exposures": len(exposures), "damaged": len(damaged)}
-    if not damaged:
-        return Verdict(True, "warn", f"All {len(exposures)} files can be read.", figures)
-    return Verdict(
-        False, "warn", f"{len(damaged)} of {len(exposures)} files cannot be used: {_few(damaged)}.", figures
-    )
+    left_out = [f" {remark}" for remark in records[EXPOSURES].remarks if remark.startswith(LEFT_OUT)]
+    text = f"All {len(exposures)} files can be read."
+    if damaged:
+        text = f"{len(damaged)} of {len(exposures)} files cannot be used: {_few(damaged)}."
+    return Verdict(not damaged, "warn", text + "".join(left_out), figures)
 
 
 def _wcs_present(_site: Site, records: Records) -> Verdict:
@@ -164,8 +165,10 @@ def _enough_flats(site: Site, records: Records) -> Verdict:
     limit = site.limits.flats
     lowest, highest = site.limits.flat_level
     used = sorted({e.filter for e in _usable(records, SCIENCE)})
+    failed = _failures(records[MASTER_FLAT].products)
+    not_made = f" Not made: {_few(failed)}." if failed else ""
     if not used:
-        return Verdict(True, "error", "No science exposure needs a flat.")
+        return Verdict(not failed, "warn", f"No science exposure needs a flat.{not_made}")
     flats = [e for e in _usable(records, FLAT) if e.median is not None and lowest <= e.median <= highest]
     counts = {of: sum(e.filter == of for e in flats) for of in used}
     few = {of: count for of, count in counts.items() if count < limit}
@@ -178,11 +181,22 @@ def _enough_flats(site: Site, records: Records) -> Verdict:
         for of, count in few.items()
     ]
     figures = {f"flats {of}": count for of, count in counts.items()}
-    if not few:
-        return Verdict(True, "error", f"All {len(used)} filters have {limit} good flats or more.", figures)
-    severity: Severity = "warn" if set(few) <= set(standing_in) else "error"
-    text = f"{len(few)} of {len(used)} filters have fewer than {limit} good flats ({'; '.join(told)})."
-    return Verdict(False, severity, text, figures)
+    lost = _without_master(records[MASTER_FLAT]).intersection(used)
+    severity: Severity = "warn" if set(few) <= set(standing_in) and not lost else "error"
+    text = f"All {len(used)} filters have {limit} good flats or more."
+    if few:
+        text = f"{len(few)} of {len(used)} filters have fewer than {limit} good flats ({'; '.join(told)})."
+    return Verdict(not few and not failed, severity, text + not_made, figures)
+
+
+def _without_master(record: Record) -> set[str]:
+    """Return the filters of which a master could not be made, and none of the same shape stands in."""
+
+    def fits(product: Product) -> tuple[str, Any, Any]:
+        return product.filter, product.figures.get("rows"), product.figures.get("cols")
+
+    there = {fits(product) for product in record.products if product.key}
+    return {product.filter for product in record.products if not product.key and fits(product) not in there}
 
 
 def _all_calibrated(_site: Site, records: Records) -> Verdict:
@@ -199,7 +213,8 @@ def _all_steps(_site: Site, records: Records) -> Verdict:
 
 def _stacks_made(_site: Site, records: Records) -> Verdict:
     groups = {(p.object, p.filter) for p in records[CALIBRATED].products if p.key}
-    return _all_made(records[STACKS].products, len(groups), "pairs of object and filter", "stacked", "error")
+    stacks = records[STACKS].products
+    return _all_made(stacks, max(len(groups), len(stacks)), "stacks", "made", "error")
 
 
 def _seeing(site: Site, records: Records) -> Verdict:

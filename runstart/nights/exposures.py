@@ -2,6 +2,9 @@
 
 A file that cannot be read becomes an exposure with the trouble that it has, and costs nothing else. A file that has not
 changed since the last index is not read again, unless the site's keywords or this code have changed.
+
+What was indexed once is not given up because files are away, as they are when a disk is not mounted or a night was
+moved to an archive: all that was made of the night would be replaced by what can be made of nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +24,6 @@ from runstart.errors import Alert
 from runstart.fits import FitsReference, FitsSource, FolderSource, InputFiles, ResolvedFile, filter_of, read_image
 from runstart.nights._header import find_time, read_primary, reader
 from runstart.nights._places import folder_of, open_bucket
-from runstart.nights.arrivals import NightFiles
 from runstart.nights.record import EXPOSURES, Exposure
 from runstart.nights.work import Contents
 
@@ -29,13 +31,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runstart.nights._arrival import Arrival
+    from runstart.nights.record import Record
     from runstart.nights.site import Site
     from runstart.nights.work import NightWork
 
 READING = 1  # raised when headers or pixels are read in another way
+LEFT_OUT = "Left out of all nights: "
+"""Begins the remark about files that cannot be exposures."""
 
 _AT_ONCE = 8
 _LONGEST_TEXT = 80
+_MOST_NAMES = 3
 _KINDS = {
     "bias": "bias",
     "zero": "bias",
@@ -77,18 +83,58 @@ def make_exposures(work: NightWork) -> Contents:
     Raises
     ------
     Alert
-        If the place where exposures arrive is not there, or may not be read.
+        If the place where exposures arrive is not there, or may not be read; or if good exposures of the last index
+        no longer lie there.
     Transient
         If it passes by itself.
     """
-    previous = work.find_record(EXPOSURES)
-    return index_files(
+    previous = _last_index(work)
+    if previous is not None:
+        _check_none_is_gone(work, previous)
+    contents = index_files(
         work.site,
         _files(work),
         work.workplace.inputs,
         Contents() if previous is None else Contents(previous.exposures, remarks=previous.remarks),
         work.progress,
     )
+    return replace(contents, remarks=(*contents.remarks, *_tell_refused(work)))
+
+
+def _last_index(work: NightWork) -> Record | None:
+    """Return the last index; a damaged one is made anew, unless there is nothing to make it of."""
+    try:
+        return work.find_record(EXPOSURES)
+    except Alert:
+        if not _files(work):
+            raise
+        return None
+
+
+def gone_exposures(work: NightWork, index: Record) -> list[str]:
+    """Return which good exposures of an index no longer lie where they arrived, by name."""
+    return work.arrived.gone(exposure.name for exposure in index.exposures if not exposure.trouble)
+
+
+def _check_none_is_gone(work: NightWork, index: Record) -> None:
+    gone = gone_exposures(work, index)
+    if gone:
+        site, night = work.site, work.night
+        raise Alert(
+            f"{len(gone)} of {len(index.exposures)} exposures of {night} are no longer in {site.exposures}; the records "
+            "stay as they are.",
+            f"Bring them back, or delete {site.folder(night)}/{EXPOSURES}.json in the object store to make the night of "
+            "what is left.",
+        )
+
+
+def _tell_refused(work: NightWork) -> Iterator[str]:
+    """Tell of the files that cannot be exposures: of which night they would be, nobody knows, so each night tells."""
+    refused = work.arrived.refused()
+    if refused:
+        few = [f"{ascii(name)[:_LONGEST_TEXT]} ({why})" for name, why in [*refused.items()][:_MOST_NAMES]]
+        more = f" and {len(refused) - len(few)} more" if len(refused) > len(few) else ""
+        yield f"{LEFT_OUT}{len(refused)} files in {work.site.exposures}, such as {', '.join(few)}{more}."
 
 
 def describe_exposures(work: NightWork) -> list[list[str]]:
@@ -173,8 +219,7 @@ def index_files(
 
 
 def _files(work: NightWork) -> tuple[Arrival, ...]:
-    files = work.files or NightFiles(work.site, work.workplace.store)
-    return files(work.night)
+    return work.arrived(work.night)
 
 
 def _read_as(site: Site) -> str:

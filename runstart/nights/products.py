@@ -22,6 +22,7 @@ from runstart.nights.record import (
 )
 from runstart.nights.work import Contents, NightWork, camera_inputs, stored, taken
 
+_SAME_TIME = 1.01  # shutters report what they have done: 60.012 s, 60.015 s
 _BLACK, _WHITE = 1.0, 60.0  # in standard deviations above the sky
 T = TypeVar("T")
 
@@ -50,11 +51,14 @@ def make_calibrated(work: NightWork) -> Contents:
 def make_stacks(work: NightWork) -> Contents:
     """Stack the calibrated exposures of each object, filter and exposure time, since they are in electrons."""
     calibrated = [product for product in work.record(CALIBRATED).products if product.key]
-    groups = _grouped(calibrated, lambda p: (p.object, p.filter, p.figures["exposure_s"]))
-    several_times = _grouped(groups, lambda group: group[:2])
+    pairs = _grouped(calibrated, lambda p: (p.object, p.filter))
+    groups = [
+        (pair, alike, len(times) > 1) for pair, of in pairs.items() for times in [_by_time(of)] for alike in times
+    ]
     products, remarks = [], []
-    for (of, through, seconds), members in work.each(list(groups.items()), lambda group: " ".join(group[0][:2])):
-        time = f"{seconds:g}s" if len(several_times[of, through]) > 1 else ""
+    for (of, through), members, is_one_of_several in work.each(groups, lambda group: " ".join(group[0])):
+        seconds = median(member.figures["exposure_s"] for member in members)
+        time = _time_name(members[0].figures["exposure_s"]) if is_one_of_several else ""
         product = Product(
             name=_name(of, through, time),
             object=of,
@@ -152,6 +156,22 @@ def _grouped(items: Iterable[T], key: Callable[[T], Any]) -> dict[Any, list[T]]:
     for item in items:
         groups.setdefault(key(item), []).append(item)
     return dict(sorted(groups.items()))
+
+
+def _by_time(exposures: Iterable[Product]) -> list[list[Product]]:
+    """Return exposures grouped by their time, the shortest first; in a group it is up to 1 % above its first's."""
+    groups: list[list[Product]] = []
+    for exposure in sorted(exposures, key=lambda p: p.figures["exposure_s"]):
+        seconds = exposure.figures["exposure_s"]
+        if not groups or seconds > _SAME_TIME * groups[-1][0].figures["exposure_s"]:
+            groups.append([])
+        groups[-1].append(exposure)
+    return groups
+
+
+def _time_name(seconds: float) -> str:
+    """Return an exposure time with three digits, which tell times apart that differ by more than 1 %."""
+    return f"{float(f'{seconds:.3g}'):g}s"
 
 
 def _deepest(stacks: Iterable[Product]) -> list[Product]:

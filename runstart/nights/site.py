@@ -120,7 +120,7 @@ class Site(_Frozen):
     """A file whose size has changed within this time is still being written."""
 
     morning: str = "0 14 * * *"
-    """When the night that ended is reduced, as a cron expression in the site's time zone."""
+    """When the night that began the evening before is reduced, as a cron expression in the site's time zone."""
 
     keywords: Keywords = Keywords()
     limits: Limits = Limits()

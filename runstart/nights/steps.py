@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import runstart
 from runstart.nights.exposures import describe_exposures, make_exposures
 from runstart.nights.masters import make_master_bias, make_master_dark, make_master_flat, stand_ins
 from runstart.nights.products import (
@@ -35,6 +34,7 @@ from runstart.nights.record import (
     save_record,
 )
 from runstart.nights.work import Contents, NightWork, data_operations
+from runstart.operation_kit.keys import library_version
 
 
 def _nothing(_work: NightWork) -> Any:
@@ -172,9 +172,9 @@ def code_version(asset: str) -> str:
     """Return the version of the code that makes an asset: of its step, the library, and its data operation."""
     step = find_step(asset)
     if not step.operation:
-        return f"{step.version}-{runstart.__version__}"
+        return f"{step.version}-{library_version()}"
     operation = data_operations()[step.operation]
-    return f"{step.version}-{runstart.__version__}-{operation.version}.{operation.source_sha256[:8]}"
+    return f"{step.version}-{library_version()}-{operation.version}.{operation.source_sha256[:8]}"
 
 
 def expected_made_of(work: NightWork, asset: str, code: str = "") -> str:

@@ -7,7 +7,7 @@ again later, and finds what was computed before in the cache.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +18,6 @@ from runstart.nights.record import EXPOSURES, Exposure, Product, Record, load_re
 from runstart.operation_kit import Operation, Workplace, execute, find_operations
 
 if TYPE_CHECKING:
-    from runstart.nights._arrival import Arrival
     from runstart.nights.site import Site
     from runstart.operation_kit import OutputFile
 
@@ -60,12 +59,12 @@ class NightWork:
         Takes how much of the asset is done, 0 to 1, and what is being done.
     load : callable, optional
         Returns the record of a night and asset, or None; by default from the workplace's store.
-    files : callable, optional
-        Returns the files of a night that lie there; by default as they lay there at its first call.
-    files : callable, optional
-        Returns the files of a night; by default they are listed each time. Give one `NightFiles` to many nights.
+    files : NightFiles, optional
+        Those that lie there, the same for many nights; by default they are listed for this night alone.
     computed, found : int
         Data operations that were computed since the beginning, and that were there already.
+    arrived : NightFiles
+        The files that lie there.
     """
 
     site: Site
@@ -73,14 +72,15 @@ class NightWork:
     workplace: Workplace
     on_progress: Callable[[float, str], None] = _tell_nobody
     load: Callable[[str, str], Record | None] | None = None
-    files: Callable[[str], tuple[Arrival, ...]] | None = None
+    files: NightFiles | None = None
     computed: int = 0
     found: int = 0
+    arrived: NightFiles = field(init=False)
     _begin: float = 0.0
     _end: float = 1.0
 
     def __post_init__(self) -> None:
-        self.files = self.files or NightFiles(self.site, self.workplace.store)
+        self.arrived = self.files or NightFiles(self.site, self.workplace.store)
 
     def find_record(self, asset: str, night: str = "") -> Record | None:
         """Return the record of an asset, of this night by default; None if there is none."""

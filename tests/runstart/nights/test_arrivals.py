@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 from exposure_files import NOW, header_only, image, make_site, put
 
 from runstart.errors import Alert
-from runstart.nights import Found, NightFiles, files_by_night, find_new, list_arrivals, night_of
+from runstart.nights import Found, Listing, NightFiles, files_by_night, find_new, list_arrivals, night_of
 from runstart.nights import _seen as seen_files
+from runstart.nights._places import FolderPlace
 from runstart.storage import FileStore
 
 EVENING, MORNING = "2026-03-01T22:00:00", "2026-03-02T04:00:00.5"
@@ -37,7 +39,7 @@ def test_whole_files_are_handed_out_once_with_their_night(folder: Path, file_sto
     assert names(found) == {NIGHT: ["a.fits", "sub/b.fits.fz"], "2026-03-05": ["c.FIT"]}
     again = find_new(site, found.cursor, file_store, now=NOW)
     assert names(again) == {}
-    assert (again.incomplete, again.refused, again.undated, again.remaining) == ({}, {}, (), 0)
+    assert (again.incomplete, again.refused) == ({}, {})
 
 
 def test_a_tick_whose_cursor_was_not_kept_is_repeated(folder: Path, file_store: FileStore) -> None:
@@ -112,7 +114,6 @@ def test_a_file_that_stays_truncated_is_handed_out_after_an_hour_and_again_when_
     assert names(soon) == {}
     late = find_new(site, soon.cursor, file_store, now=written + dt.timedelta(minutes=61))
     assert names(late) == {NIGHT: ["a.fits"]}
-    assert late.undated == ("a.fits",)
     put(folder / "a.fits", header_only("2026-03-05T22:00:00"))
     assert names(find_new(site, late.cursor, file_store, now=NOW)) == {"2026-03-05": ["a.fits"]}
 
@@ -131,7 +132,6 @@ def test_a_file_without_a_time_belongs_to_the_night_in_which_it_was_written(
     put(folder / "a.fits", header_only(time), modified=written)
     found = find_new(site, None, file_store, now=NOW)
     assert names(found) == {night_of(written, site): ["a.fits"]}
-    assert found.undated == ("a.fits",)
 
 
 def test_what_is_not_an_exposure_is_ignored(folder: Path, file_store: FileStore) -> None:
@@ -220,10 +220,10 @@ def test_a_large_archive_is_handed_out_in_parts_the_oldest_file_first(folder: Pa
     cursor, sizes, got = "", [], []
     for _ in range(4):
         found = find_new(site, cursor, file_store, now=NOW, most=10)
-        sizes.append((sum(map(len, found.nights.values())), found.remaining))
+        sizes.append(sum(map(len, found.nights.values())))
         got += [arrival.name for arrivals in found.nights.values() for arrival in arrivals]
         cursor = found.cursor
-    assert sizes == [(10, 15), (10, 5), (5, 0), (0, 0)]
+    assert sizes == [10, 10, 5, 0]
     assert got == [f"{number:02d}.fits" for number in reversed(range(25))]
 
 
@@ -232,7 +232,6 @@ def test_some_files_are_handed_out_even_without_patience(folder: Path, file_stor
         put(folder / f"{number:02d}.fits", header_only())
     found = find_new(make_site(folder), None, file_store, now=NOW, patience_s=-1)
     assert 0 < sum(map(len, found.nights.values())) < 20
-    assert found.remaining == 20 - sum(map(len, found.nights.values()))
 
 
 def test_the_cursor_stays_short_and_few_objects_are_kept(
@@ -304,3 +303,43 @@ def test_the_files_of_many_nights_are_listed_once(folder: Path, file_store: File
     put(folder / "b.fits", header_only())
     assert [arrival.name for arrival in files(NIGHT)] == ["a.fits"]
     assert files("2026-03-02") == ()
+    assert files.gone(["a.fits", "b.fits"]) == ["b.fits"]
+
+
+def test_the_files_of_nights_are_listed_once_for_many_threads(
+    folder: Path, file_store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(folder / "a.fits", header_only())
+    put(folder / "no name.fits", header_only())
+    files = NightFiles(make_site(folder), file_store)
+    listings: list[Path] = []
+    listing = FolderPlace.listing
+
+    def counted(place: FolderPlace) -> Listing:
+        listings.append(folder)
+        return listing(place)
+
+    monkeypatch.setattr(FolderPlace, "listing", counted)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: [arrival.name for arrival in files(NIGHT)], range(30)))
+    assert found == [["a.fits"]] * 30
+    assert list(files.refused()) == ["no name.fits"]
+    assert len(listings) == 1
+
+
+def test_a_place_that_was_not_there_is_looked_at_again(tmp_path: Path, file_store: FileStore) -> None:
+    folder = tmp_path / "mounted"
+    files = NightFiles(make_site(folder), file_store)
+    with pytest.raises(Alert, match="is not there"):
+        files(NIGHT)
+    put(folder / "a.fits", header_only())
+    assert [arrival.name for arrival in files(NIGHT)] == ["a.fits"]
+
+
+def test_a_file_of_another_night_or_one_that_is_being_written_has_not_gone(
+    folder: Path, file_store: FileStore
+) -> None:
+    put(folder / "other.fits", header_only("2026-03-05T22:00:00"))
+    put(folder / "half.fits", b"SIMPLE  = ", modified=dt.datetime.now(dt.UTC))
+    files = NightFiles(make_site(folder), file_store)
+    assert files.gone(["other.fits", "half.fits", "lost.fits"]) == ["lost.fits"]

@@ -60,11 +60,16 @@ def test_the_clock_on_which_a_moment_is_written_does_not_matter(site: Site, mome
 
 
 @given(sites, moments)
-def test_the_last_night_has_ended_and_the_one_after_it_has_not(site: Site, now: datetime) -> None:
+def test_the_last_night_began_the_evening_before(site: Site, now: datetime) -> None:
     night = last_night(site, now)
-    assert night_bounds(site, night)[1] <= now
-    after = (date.fromisoformat(night) + timedelta(days=1)).isoformat()
-    assert now < night_bounds(site, after)[1]
+    assert night_bounds(site, night)[0] <= now
+    assert date.fromisoformat(night) == now.astimezone(site.zone).date() - timedelta(days=1)
+
+
+@pytest.mark.parametrize("hour", [0, 9, 11, 12, 14, 23])
+def test_a_morning_has_the_night_that_is_ending_and_an_afternoon_the_same(tmp_path: Path, hour: int) -> None:
+    site = make_site(tmp_path, time_zone="Pacific/Auckland")
+    assert last_night(site, datetime(2026, 3, 29, hour, tzinfo=site.zone)) == "2026-03-28"
 
 
 @pytest.mark.parametrize(("night", "hours"), [("2026-03-28", 23), ("2026-10-24", 25), ("2026-06-01", 24)])

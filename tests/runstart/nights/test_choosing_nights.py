@@ -75,10 +75,14 @@ def test_a_night_without_exposures_is_not_made_for_the_first_time() -> None:
     assert choice_of(NightState("hill", "2026-03-28", exposures=0, missing=ASSETS)) is None
 
 
-def test_a_night_whose_files_have_gone_is_made_again() -> None:
+def test_a_night_whose_damaged_files_were_removed_is_made_again() -> None:
     choice = choice_of(NightState("hill", "2026-03-28", exposures=0, changed=("exposures",)))
     assert choice is not None
     assert choice.reason is Reason.INPUTS_CHANGED
+
+
+def test_a_night_whose_exposures_are_away_is_left_alone() -> None:
+    assert choice_of(replace(STATE, away=True, failed=True, missing=ASSETS, changed=ASSETS, older=ASSETS)) is None
 
 
 def test_a_night_that_is_being_made_is_left_alone() -> None:

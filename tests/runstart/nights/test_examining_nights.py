@@ -1,12 +1,24 @@
 from __future__ import annotations
 
+import os
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from night_kit import NIGHT, Observatory, open_observatory
 
 import runstart
-from runstart.nights.again import ASSETS, Choice, Reason, choose_nights, examine_nights, note_attempts
+from runstart.errors import Alert
+from runstart.nights.again import (
+    ASSETS,
+    Choice,
+    Reason,
+    choose_nights,
+    examine_nights,
+    note_attempts,
+    with_followers,
+)
+from runstart.nights.record import Record
 
 OTHER = "2026-03-27"
 
@@ -30,6 +42,11 @@ def observatory(made: Observatory, tmp_path: Path) -> Observatory:
     # The copies of the files are files of another version; what they are made of is the same.
     observatory.make()
     return observatory
+
+
+def records_of(observatory: Observatory) -> dict[str, Record]:
+    work = observatory.work()
+    return {asset: work.record(asset) for asset in ASSETS}
 
 
 def choose(observatory: Observatory, nights: tuple[str, ...] = (NIGHT,), **known: set[str]) -> list[Choice]:
@@ -63,10 +80,63 @@ def test_a_new_exposure_changes_the_inputs_of_its_night(observatory: Observatory
     assert (choice.reason, choice.assets) == (Reason.INPUTS_CHANGED, ASSETS)
 
 
-def test_an_exposure_that_has_gone_changes_the_inputs_of_its_night(observatory: Observatory) -> None:
-    sorted(observatory.exposures.glob("*.fits"))[0].unlink()
+@pytest.mark.parametrize("how_many", [1, None])
+def test_exposures_that_have_gone_leave_their_night_as_it_is(
+    observatory: Observatory, monkeypatch: pytest.MonkeyPatch, how_many: int | None
+) -> None:
+    files = sorted(observatory.exposures.glob("*.fits"))
+    kept = {path: path.read_bytes() for path in files[:how_many]}
+    before = records_of(observatory)
+    for path in kept:
+        path.unlink()
+    assert choose(observatory) == []
+    with pytest.raises(Alert, match=rf"^{len(kept)} of {len(files)} exposures of {NIGHT} are no longer in file:"):
+        observatory.make()
+    assert records_of(observatory) == before
+    with monkeypatch.context() as patch:
+        patch.setattr(runstart, "__version__", "999.0")
+        assert choose(observatory) == []
+        assert choose(observatory, failed={NIGHT}) == []
+    for path, data in kept.items():
+        path.write_bytes(data)
+    observatory.make()
+    assert choose(observatory) == []
+
+
+def test_a_new_exposure_in_place_of_one_that_has_gone_brings_the_night_up(observatory: Observatory) -> None:
+    first = sorted(observatory.exposures.glob("*.fits"))[0]
+    first.rename(first.with_name("renamed.fits"))
+    assert [choice.reason for choice in choose(observatory)] == [Reason.INPUTS_CHANGED]
+    with pytest.raises(Alert, match=r"exposures\.json in the object store") as raised:
+        observatory.make()
+    assert "1 of 4 exposures" in str(raised.value)
+    observatory.workplace.store.delete(f"nights/{observatory.site.name}/{NIGHT}/exposures.json")
+    assert [choice.reason for choice in choose(observatory)] == [Reason.NEVER_MADE]
+    observatory.make()
+    assert choose(observatory) == []
+
+
+def test_a_damaged_file_may_be_removed(observatory: Observatory) -> None:
+    damaged = observatory.exposures / "damaged.fits"
+    damaged.write_bytes(b"SIMPLE  = ")
+    evening = datetime.fromisoformat(f"{NIGHT}T22:00:00Z").timestamp()
+    os.utime(damaged, (evening, evening))
+    assert [e.name for e in observatory.make()["exposures"].exposures if e.trouble] == ["damaged.fits"]
+    damaged.unlink()
     assert [choice.reason for choice in choose(observatory)] == [Reason.INPUTS_CHANGED]
     observatory.make()
+    assert choose(observatory) == []
+
+
+def test_a_night_whose_products_were_removed_is_made_again(observatory: Observatory) -> None:
+    store = observatory.workplace.store
+    (dark,) = records_of(observatory)["master_dark"].products
+    store.delete(f"operations/{dark.key}/entry.json")
+    (choice,) = choose(observatory)
+    assert choice.reason is Reason.NEVER_MADE
+    assert choice.assets == with_followers(["master_dark"])
+    before = records_of(observatory)
+    assert observatory.make() == before
     assert choose(observatory) == []
 
 
@@ -88,16 +158,17 @@ def test_a_new_version_of_the_library_is_changed_code(
     assert choose(observatory) == []
 
 
+@pytest.mark.parametrize("asset", ["exposures", "master_dark"])
 @pytest.mark.parametrize("damage", ["", "{", "removed"])
-def test_a_record_that_is_lost_or_damaged_is_made_again(observatory: Observatory, damage: str) -> None:
-    store, key = observatory.workplace.store, f"nights/{observatory.site.name}/{NIGHT}/master_dark.json"
+def test_a_record_that_is_lost_or_damaged_is_made_again(observatory: Observatory, damage: str, asset: str) -> None:
+    store, key = observatory.workplace.store, f"nights/{observatory.site.name}/{NIGHT}/{asset}.json"
     if damage == "removed":
         store.delete(key)
     else:
         store.put(key, damage.encode())
     (choice,) = choose(observatory)
     assert choice.reason is Reason.NEVER_MADE
-    assert choice.assets[0] == "master_dark"
+    assert choice.assets[0] == asset
     observatory.make()
     assert choose(observatory) == []
 
@@ -109,7 +180,8 @@ def test_a_failing_night_is_tried_three_times_and_again_when_its_inputs_change(o
         assert len(choices) == 1
         note_attempts(store, choices)
     assert choose(observatory, failed={NIGHT}) == []
-    sorted(observatory.exposures.glob("*.fits"))[0].unlink()
+    new = sorted(observatory.exposures.glob("*.fits"))[0]
+    new.with_name("again.fits").write_bytes(new.read_bytes())
     assert len(choose(observatory, failed={NIGHT})) == 1
 
 

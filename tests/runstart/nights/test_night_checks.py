@@ -158,6 +158,30 @@ def test_few_flats_are_an_error_unless_a_recent_master_stands_in() -> None:
     assert "2026-03-20" in verdict.text
 
 
+def test_a_flat_master_that_could_not_be_made_is_an_error_unless_another_one_stands_in() -> None:
+    failed = Product("flat rp", filter="rp", night=NIGHT, trouble="No FILTER.", figures={"rows": 4, "cols": 5})
+    verdict = judge("master_flat", "enough_flats", SCIENCE, FLAT, FLAT, master_flat=[failed])
+    assert (verdict.passed, verdict.severity) == (False, "error")
+    assert "flat rp (No FILTER.)" in verdict.text
+    stands_in = replace(failed, key="k", night="2026-03-20", trouble="")
+    verdict = judge("master_flat", "enough_flats", SCIENCE, FLAT, FLAT, master_flat=[failed, stands_in])
+    assert (verdict.passed, verdict.severity) == (False, "warn")
+    other_shape = replace(stands_in, figures={"rows": 8, "cols": 5})
+    verdict = judge("master_flat", "enough_flats", SCIENCE, FLAT, FLAT, master_flat=[failed, other_shape])
+    assert (verdict.passed, verdict.severity) == (False, "error")
+    unused = replace(failed, filter="zs")
+    verdict = judge("master_flat", "enough_flats", SCIENCE, FLAT, FLAT, master_flat=[unused, stands_in])
+    assert (verdict.passed, verdict.severity) == (False, "warn")
+    verdict = judge("master_flat", "enough_flats", FLAT, FLAT, master_flat=[failed])
+    assert (verdict.passed, verdict.severity) == (False, "warn")
+
+
+def test_files_that_cannot_be_exposures_are_told_by_every_night() -> None:
+    verdict = judge("exposures", "readable", BIAS, remarks=("Left out of all nights: 1 files.", "b: other."))
+    assert verdict.passed
+    assert verdict.text == "All 1 files can be read. Left out of all nights: 1 files."
+
+
 def test_a_filter_that_no_science_exposure_used_needs_no_flats() -> None:
     assert judge("master_flat", "enough_flats", SCIENCE, FLAT, FLAT, replace(FLAT, filter="zs")).passed
     assert judge("master_flat", "enough_flats", replace(FLAT, filter="zs")).passed

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from night_kit import NIGHT, Observatory, judge_night, open_observatory
 
 from runstart.nights.record import Product, Record, load_record
@@ -256,6 +258,58 @@ def test_a_damaged_exposure_is_left_out_and_told(copy: Observatory) -> None:
     assert {name for name, verdict in verdicts.items() if not verdict.passed} == {"exposures.readable"}
     assert science[0].name in verdicts["exposures.readable"].text
     assert len(records["calibrated"].products) == 5
+
+
+def test_exposure_times_that_differ_by_the_shutter_alone_are_one_stack(copy: Observatory) -> None:
+    from runstart.nights.record import save_record
+    from runstart.nights.steps import make_step
+
+    work = copy.work()
+    record = work.record("calibrated")
+    times = {"gp": (60.012, 60.018, 60.015), "rp": (60.012, 30.0, 60.7)}
+    products = []
+    for product in record.products:
+        done = sum(p.filter == product.filter for p in products)
+        seconds = times[product.filter][done]
+        products.append(replace(product, figures={**product.figures, "exposure_s": seconds}))
+    save_record(copy.workplace.store, copy.site, replace(record, products=tuple(products)))
+    stacks = make_step(work, "stacks").products
+    of = record.products[0].object
+    assert {stack.name: (stack.figures["frames"], stack.figures["exposure_s"]) for stack in stacks} == {
+        f"{of} gp": (3, 60.015),
+        f"{of} rp 30s": (1, 30.0),
+        f"{of} rp 60s": (1, 60.012),
+        f"{of} rp 60.7s": (1, 60.7),
+    }
+
+
+@given(st.lists(st.floats(0, 4000), max_size=12))
+def test_stacks_of_different_times_have_different_names(times: list[float]) -> None:
+    from runstart.nights.products import _by_time, _time_name
+
+    groups = _by_time([Product(str(n), figures={"exposure_s": time}) for n, time in enumerate(times)])
+    assert sorted(int(p.name) for group in groups for p in group) == list(range(len(times)))
+    firsts = [group[0].figures["exposure_s"] for group in groups]
+    for first, group in zip(firsts, groups, strict=True):
+        assert all(first <= p.figures["exposure_s"] <= 1.01 * first for p in group)
+    assert len({_time_name(first) for first in firsts}) == len(groups)
+
+
+def test_files_that_cannot_be_exposures_are_told_by_the_check_of_each_night(copy: Observatory) -> None:
+    from runstart.nights.steps import make_step
+
+    (copy.exposures / "M 51 n.fits").touch()
+    (copy.exposures / "away.fits").symlink_to("/dev/null")
+    for _ in range(2):
+        record = make_step(copy.work(), "exposures")
+        (remark,) = record.remarks
+        assert "2 files in file:" in remark
+        assert "'M 51 n.fits' (its name cannot be used" in remark
+        verdict = judge_night(copy.site, {asset: copy.work().record(asset) for asset in ASSETS})[
+            "exposures.readable"
+        ]
+        assert verdict.passed
+        assert remark in verdict.text
 
 
 def test_one_product_that_fails_does_not_stop_the_others(copy: Observatory) -> None:
