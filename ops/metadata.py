@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from runstart.storage import ObjectStore
 
 LARGEST_PICTURES = 5_000_000  # bytes of pictures in one materialization
+
+_MARKUP = re.compile(r"[\[\]()!<>`\\]")
 
 _MEANINGS = {
     "messages_read": "Messages read from the topic",
@@ -89,6 +92,11 @@ def show_script(sha256: str, error: str, isolation: str) -> dg.TableMetadataValu
 def show_text(text: str) -> dg.MarkdownMetadataValue:
     """Return a text from outside as a block that nothing in it can end."""
     return dg.MetadataValue.md("\n".join(f"    {line}" for line in text.rstrip().splitlines()))
+
+
+def plain_markdown(text: str) -> str:
+    """Return a text from outside as one line of markdown that shows it as it is: no link, picture or HTML in it."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def describe_status(status: Status, pictures: Pictures | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from ops.metadata import show_jpeg
+from ops.metadata import plain_markdown, show_jpeg
 from ops.pictures import fit_jpeg
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ def describe_record(record: Record, store: ObjectStore) -> dict[str, Any]:
         Has the pictures of its products.
     """
     shown = _describe_exposures(record) if record.asset == "exposures" else _describe_products(record, store)
-    remarks = {"remarks": dg.MetadataValue.md("\n".join(f"- {remark}" for remark in record.remarks))}
+    remarks = {
+        "remarks": dg.MetadataValue.md("\n".join(f"- {plain_markdown(remark)}" for remark in record.remarks))
+    }
     return (remarks if record.remarks else {}) | shown | {"made of": record.made_of}
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from ops.metadata import show_jpeg
+from ops.metadata import plain_markdown, show_jpeg
 from ops.pictures import fit_jpeg
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class OperationReporter(ProgressLines):
         self._events += 1
         if self._events > MOST_EVENTS:
             return
-        name = output.label or output.basename
+        name = plain_markdown(output.label or output.basename)
         metadata = describe_output(output, self._picture(output))
         self._context.log_event(dg.AssetMaterialization(self._asset_key, description=name, metadata=metadata))
 

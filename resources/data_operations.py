@@ -67,16 +67,15 @@ class DataOperationsResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises
         ------
         Alert
-            If a setting does not have its form, or the sites are not well declared.
+            If a setting does not have its form, the sites are not well declared, or one has the name of a declared folder.
         """
-        from runstart.nights import exposure_source, read_sites
+        from runstart.nights import add_sites
         from runstart.operation_kit import open_workplace
 
         settings = {variable: getattr(self, field) for field, variable in _VARIABLES.items()}
         environ = os.environ | {variable: value for variable, value in settings.items() if value is not None}
         workplace = open_workplace(store, environ)
-        for site in read_sites(self.sites_file, environ).values():
-            workplace.inputs.sources[site.name] = exposure_source(site)
+        add_sites(workplace, self.sites_file, environ)
         return workplace
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from runstart.operation_kit import Entry, OutputFile
     from runstart.storage import ObjectStore
 
+_DIGITS_OF_COPIES = 12
+
 
 class _Bar:
     """Shows progress as a bar, and each output as a line above it."""
@@ -78,8 +80,10 @@ def _objects(store: ObjectStore, output: OutputFile) -> list[str]:
     return [str(store.root / name) for name in names] if isinstance(store, FileStore) else names
 
 
-def export(store: ObjectStore, entry: Entry, folder: Path) -> list[str]:
+def export(store: ObjectStore, entry: Entry, slug: str, folder: Path) -> list[str]:
     """Copy the outputs into a folder, which is made, and return the copies.
+
+    A copy has the operation's slug and the first digits of its key for a name, such as `median-3f9a1c77be02.fits`.
 
     Raises
     ------
@@ -90,7 +94,8 @@ def export(store: ObjectStore, entry: Entry, folder: Path) -> list[str]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in (name for output in entry.outputs for name in output.objects.values()):
-            copy = folder / name.rpartition("/")[2]
+            stored = name.rpartition("/")[2].removeprefix(entry.key)
+            copy = folder / f"{slug}-{entry.key[:_DIGITS_OF_COPIES]}{stored}"
             copy.write_bytes(store.get(name).data)
             copies.append(str(copy))
     except OSError as error:
@@ -108,7 +113,7 @@ def show_entry(store: ObjectStore, entry: Entry) -> None:
         f"  made     {entry.made_at}, in {entry.seconds:.1f} s",
         f"  library  {made_of['library']}",
         f"  source   sha256:{made_of['source_sha256']}",
-        "Inputs",
+        "Inputs, by the names that the first who asked gave them",
     ]
     filters = made_of.get("filters", {})
     for key, content in made_of["inputs"].items():

@@ -126,14 +126,19 @@ def run_command(
     ] = None,
     export: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Copy the outputs into this folder.", show_default=False),
+        typer.Option(
+            metavar="DIR",
+            help="Copy the outputs into this folder, as NAME-KEY.fits with 12 digits of the key.",
+            show_default=False,
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a data operation, or find what the same request has made before.
 
-    A file is a path of this machine, a pattern in quotes, [cyan]SOURCE/BASENAME[/cyan] (of the archive, the store or
-    a declared folder), or a URI. Where both a path and a source could be meant, the path counts if the file exists.
+    A file is a path of this machine, a pattern in quotes, [cyan]SOURCE/BASENAME[/cyan] (of the archive, the store,
+    a declared folder or a site), or a URI. Where both a path and a source could be meant, the path counts if the file
+    exists. Sites are those of RUNSTART_SITES, or of a sites.toml in this folder.
 
     [bold]Examples[/bold]
 
@@ -149,6 +154,10 @@ def run_command(
 
         [green]runstart operations run increase_brightness archive/cpt1m010-20250101-0123-e91 -i brightness=100[/green]
 
+    Exposures of a site:
+
+        [green]runstart operations run median SIMOBS/a.fits SIMOBS/b.fits[/green]
+
     All inputs from a file:
 
         [green]runstart operations run color_image --request channels.json[/green]
@@ -156,6 +165,7 @@ def run_command(
     from runstart.cli._operation_inputs import LocalFiles, read_inputs, read_request
     from runstart.cli._operation_results import export as copy_outputs
     from runstart.cli._operation_results import places, shown_progress
+    from runstart.nights import add_sites, find_sites_file
     from runstart.operation_kit import MEMORY_VARIABLE, execute, find_operation, open_workplace
 
     operation = find_operation(name)
@@ -165,10 +175,13 @@ def run_command(
     environ = {**os.environ, **({} if memory_limit is None else {MEMORY_VARIABLE: memory_limit})}
     opened = _open(store)
     workplace = open_workplace(opened, environ, local_folders=local.folders)
+    sites_file = find_sites_file(environ, Path())
+    if sites_file is not None:
+        add_sites(workplace, sites_file, environ)
     with shown_progress(operation.name) as reporter:
         answer = execute(operation, given, workplace, reporter)
     entry = answer.entry
-    copies = [] if export is None else copy_outputs(opened, entry, export)
+    copies = [] if export is None else copy_outputs(opened, entry, operation.slug, export)
     if as_json:
         _print_json({"computed": answer.computed, **json.loads(entry.to_json())})
         return
@@ -186,6 +199,8 @@ def show_command(
     as_json: AsJson = False,
 ) -> None:
     """Show what a key was made of, and what was made.
+
+    The files have the names that the first gave them who asked: the same content under other names has the same key.
 
     [bold]Examples[/bold]
 
@@ -252,8 +267,8 @@ def prune_command(
 ) -> None:
     """Remove what was made long ago, and what killed computations have left.
 
-    What nobody asks for again is then gone; what somebody asks for is computed anew. Nights name their images by
-    key: prune with an age beyond that of the nights that are still looked at.
+    What nobody asks for again is then gone; what somebody asks for is computed anew. What the records of nights name
+    stays, however old it is.
 
     [bold]Examples[/bold]
 
@@ -267,13 +282,18 @@ def prune_command(
     """
     from datetime import UTC, datetime, timedelta
 
+    from runstart.nights import kept_keys
     from runstart.operation_kit import list_kept, remove
 
     opened = _open(store)
     before = datetime.now(UTC) - timedelta(days=older_than)
-    removed = 0
-    for kept in list(list_kept(opened)):
-        if kept.at is None:
+    found = list(list_kept(opened))
+    needed = kept_keys(opened)  # after the keys: a night that is made meanwhile has younger ones
+    removed = needed_by_nights = 0
+    for kept in found:
+        if kept.key in needed:
+            needed_by_nights += kept.at is None or kept.at < before
+        elif kept.at is None:
             typer.echo(f"{kept.key}: its age is not known; remove it with `runstart operations forget`.")
         elif kept.at < before:
             removed += 1
@@ -281,6 +301,8 @@ def prune_command(
             if not dry_run:
                 remove(opened, kept.key)
     typer.echo(f"{removed} keys {'would be ' if dry_run else ''}removed.")
+    if needed_by_nights:
+        typer.echo(f"{needed_by_nights} keys {'would be ' if dry_run else ''}kept, because nights need them.")
 
 
 def _open(url: str | None) -> ObjectStore:

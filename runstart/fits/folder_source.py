@@ -14,7 +14,7 @@ from runstart.errors import Alert, Transient
 from runstart.fits.reference import FitsReference, check_basename
 from runstart.fits.source import FitsSource, Located
 
-__all__ = ["FolderSource", "locate_file", "version_of"]
+__all__ = ["FolderSource", "locate_file", "told", "version_of"]
 
 _NO_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM}
@@ -44,7 +44,7 @@ class FolderSource(FitsSource):
         return locate_file(self.name, self.folder / basename, self.folder, reference.name)
 
     def download(self, located: Located, path: Path) -> None:  # noqa: D102
-        with _told(located.name):
+        with told(located.name):
             shutil.copyfile(located.address, path)
 
     def local_path(self, located: Located) -> Path | None:  # noqa: D102
@@ -78,7 +78,7 @@ def locate_file(source: str, path: Path, folder: Path, name: str) -> Located:
     Alert
         It is not there, no file, or leads out of the folder.
     """
-    with _told(name):
+    with told(name):
         real, root = path.resolve(), folder.resolve()
         if not real.is_relative_to(root):
             raise Alert(f"{name} leads out of its folder.", "Put the file itself there, not a link.")
@@ -98,7 +98,21 @@ def version_of(status: os.stat_result) -> str:
 
 
 @contextlib.contextmanager
-def _told(name: str) -> Iterator[None]:
+def told(name: str) -> Iterator[None]:
+    """Turn what the file system says about a file into what the user, or the world, can do about it.
+
+    Parameters
+    ----------
+    name : str
+        The file for people.
+
+    Raises
+    ------
+    Alert
+        It is not there, or may not be read.
+    Transient
+        The file system does not answer, or this process has too many files open.
+    """
     try:
         yield
     except RuntimeError as error:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from runstart.errors import Alert, Transient
 from runstart.file_cache import Content, ContentChanged, FileCache
-from runstart.fits.folder_source import version_of
+from runstart.fits.folder_source import told, version_of
 from runstart.fits.reference import FitsReference
 from runstart.fits.source import FitsSource, Located, ResolvedFile
 
@@ -103,6 +103,21 @@ class InputFiles:
             resolved.source, resolved.name, resolved.version, fetch, sha256=resolved.sha256, size=resolved.size
         )
 
+    def is_held_open(self, resolved: ResolvedFile) -> bool:
+        """Tell whether a file takes one of this process's open files as long as it is open.
+
+        Parameters
+        ----------
+        resolved : ResolvedFile
+            As `resolve` returned it.
+
+        Returns
+        -------
+        bool
+            True if it comes through the file cache.
+        """
+        return not self._source(resolved.reference).reads_in_place(resolved.reference)
+
     def _source(self, reference: FitsReference) -> FitsSource:
         if reference.uri:
             return self._uri_source
@@ -131,7 +146,7 @@ class InputFiles:
         return content
 
     def _content_in_place(self, located: Located, path: Path, reference: FitsReference) -> Content:
-        with path.open("rb") as file:
+        with told(reference.name), path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             status = os.fstat(file.fileno())
         if version_of(status) != located.version:
@@ -143,7 +158,14 @@ class InputFiles:
 
     @contextlib.contextmanager
     def _open_in_place(self, source: FitsSource, resolved: ResolvedFile) -> Iterator[Path]:
-        yield self._checked_in_place(source, resolved)
+        path = self._checked_in_place(source, resolved)
+        try:
+            yield path
+        except OSError as error:
+            if error.filename != str(path):
+                raise
+            with told(resolved.reference.name):
+                raise
         self._checked_in_place(source, resolved)
 
     def _checked_in_place(self, source: FitsSource, resolved: ResolvedFile) -> Path:

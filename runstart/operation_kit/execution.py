@@ -25,6 +25,7 @@ from runstart.operation_kit.entry import Entry, OutputFile
 from runstart.operation_kit.filters import check_filters
 from runstart.operation_kit.flight import LEASE_SECONDS, Claim, claim_or_wait, publish
 from runstart.operation_kit.keys import describe_request, make_key, order_files
+from runstart.operation_kit.open_files import make_room
 from runstart.operation_kit.outputs import Output, OutputImage, OutputPicture, Place, store_output
 from runstart.operation_kit.scratch import scratch_folder
 from runstart.operation_kit.work import FitsFile, Reporter, Silent, Work, bind
@@ -195,6 +196,7 @@ def _resolve(
 def _compute(request: Request, workplace: Workplace, claim: Claim, reporter: Reporter) -> Entry:
     began = time.monotonic()
     operation = request.operation
+    make_room(sum(workplace.inputs.is_held_open(resolved) for resolved in request.resolved.values()))
     files = {
         reference: FitsFile(resolved, workplace.inputs, request.filters.get(reference, ""))
         for reference, resolved in request.resolved.items()

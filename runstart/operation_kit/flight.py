@@ -58,6 +58,7 @@ class Claim:
         self._interval = lease_seconds / 4
         self._lost = threading.Event()
         self._done = threading.Event()
+        self._failure: Alert | OSError | None = None
         self._beat = 0
         self._thread = threading.Thread(target=self._renew, name=f"claim {key[:8]}", daemon=True)
 
@@ -79,21 +80,42 @@ class Claim:
                 return  # its lease ends by itself
 
     def check(self) -> None:
-        """Raise `Transient` if another process has taken over."""
-        if self._lost.is_set():
-            raise Transient(f"Another process has taken over the computation of {self._key[:12]}.")
+        """Go on only while the claim is held.
+
+        Raises
+        ------
+        Alert
+            The store refuses to renew it.
+        Transient
+            Another process has taken over, or the store failed.
+        """
+        if not self._lost.is_set():
+            return
+        if isinstance(self._failure, Alert):
+            raise self._failure
+        if self._failure is not None:
+            what = f"The claim to the computation of {self._key[:12]} cannot be renewed: {self._failure}."
+            raise Transient(what) from self._failure
+        raise Transient(f"Another process has taken over the computation of {self._key[:12]}.")
 
     def _renew(self) -> None:
+        try:
+            self._renew_until_done()
+        except PreconditionFailed:
+            return
+        except (Alert, OSError) as error:
+            self._failure = error
+        finally:
+            # However this thread ends: nobody renews the claim any longer.
+            if not self._done.is_set():
+                self._lost.set()
+
+    def _renew_until_done(self) -> None:
         while not self._done.wait(self._interval):
             try:
                 self._put(released=False)
-            except PreconditionFailed:
-                self._lost.set()
-                return
             except Transient:
                 continue  # whether it happened is not known: the next put finds out
-            except Alert:
-                return  # the computation's own next put tells the user
 
     def _put(self, *, released: bool) -> None:
         self._beat += 1

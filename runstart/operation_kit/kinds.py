@@ -140,7 +140,7 @@ class Fits(Kind):
 
 @dataclass(frozen=True)
 class Image(Fits):
-    """A list of pictures: JPEG, PNG or TIFF."""
+    """A list of pictures: JPEG, PNG or TIFF. The function reads each by `file.read_picture()`."""
 
     type: ClassVar[str] = "image"
 

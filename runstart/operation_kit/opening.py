@@ -1,4 +1,7 @@
-"""The workplace that the environment asks for, the same on the command line and in Dagster."""
+"""The workplace that the environment asks for; `runstart.nights.add_sites` adds the exposures of sites to it.
+
+Both are the same on the command line and in Dagster.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,8 @@ def open_workplace(
     store: ObjectStore, environ: Mapping[str, str], *, local_folders: Iterable[Path] = ()
 ) -> Workplace:
     """Return where data operations are computed; nothing is asked or made yet.
+
+    Its sources are the store, the archive, and the declared folders: sites are none until `runstart.nights.add_sites`.
 
     Parameters
     ----------

@@ -93,6 +93,19 @@ class FitsFile:
         with self.opened() as path:
             return read_table(path, name, label=self.name)
 
+    def read_picture(self) -> npt.NDArray[np.uint8]:
+        """Return the pixels of a JPEG, PNG or TIFF picture: uint8[rows, cols, 3], row 0 at the bottom.
+
+        Raises
+        ------
+        Alert
+            If it is none, or damaged; it names the file.
+        """
+        from runstart.operation_kit.pictures import read_picture
+
+        with self.opened() as path:
+            return read_picture(path, self.name)
+
 
 @dataclass(frozen=True)
 class ColorChannelFile:

@@ -1,4 +1,4 @@
-"""Alerts of functions on arrays, which know no files, told with the file that they are about."""
+"""Errors of functions that know arrays or paths, told with the file that they are about."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from runstart.errors import Alert
+from runstart.errors import Alert, Transient
 from runstart.operation_kit import FitsFile
 
 
@@ -23,11 +23,16 @@ def about(name: str) -> Iterator[None]:
 
 @contextmanager
 def naming(files: Mapping[Path, FitsFile]) -> Iterator[None]:
-    """Let alerts about paths on this machine name the files as the user does."""
+    """Let errors about paths on this machine name the files as the user does."""
+
+    def named(text: str) -> str:
+        for path, file in files.items():
+            text = text.replace(str(path), file.name)
+        return text
+
     try:
         yield
     except Alert as alert:
-        what, remedy = alert.what, alert.remedy
-        for path, file in files.items():
-            what, remedy = what.replace(str(path), file.name), remedy.replace(str(path), file.name)
-        raise Alert(what, remedy) from alert
+        raise Alert(named(alert.what), named(alert.remedy)) from alert
+    except Transient as error:
+        raise Transient(named(str(error))) from error

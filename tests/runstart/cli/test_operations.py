@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("RUNSTART_FILE_CACHE", str(tmp_path / "cache"))
-    for name in ("OBJECT_STORE", "OPERATIONS", "MEMORY_LIMIT", "FITS_FOLDERS", "FITS_URIS", "SCRATCH"):
+    for name in ("OBJECT_STORE", "OPERATIONS", "MEMORY_LIMIT", "FITS_FOLDERS", "FITS_URIS", "SCRATCH", "SITES"):
         monkeypatch.delenv(f"RUNSTART_{name}", raising=False)
     for name, value in (("a", 1), ("b b", 5)):
         write_image(tmp_path / f"{name}.fits", np.full((6, 8), value, np.float32), {"OBJECT": name})
@@ -114,13 +114,43 @@ def test_a_request_from_elsewhere_names_no_file_of_this_machine(folder: Path) ->
     assert "in no folder that may be read" in fail("run", "increase_brightness", "--request", "request.json")
 
 
+def write_sites(file: Path, folder: Path) -> None:
+    (folder / "arrived").mkdir()
+    (folder / "arrived" / "a.fits").write_bytes((folder / "a.fits").read_bytes())
+    file.write_text(f'[sites.HILL]\nfirst_night = 2025-01-01\nexposures = "file:{folder / "arrived"}"\n')
+
+
+@pytest.mark.parametrize("name", ["sites.toml", "others.toml"])
+def test_exposures_of_sites_are_sources(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = ("run", "increase_brightness", "HILL/a.fits", "-i", "brightness=2", "--json")
+    assert "no source 'HILL'" in fail(*ask)
+    write_sites(folder / name, folder)
+    if name != "sites.toml":
+        monkeypatch.setenv("RUNSTART_SITES", str(folder / name))
+    assert json.loads(succeed(*ask))["asked"]["input_files"] == ["HILL/a.fits"]
+
+
+def test_a_file_of_sites_that_is_not_there_is_an_alert(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNSTART_SITES", "nothing.toml")
+    assert "nothing.toml" in fail("run", "increase_brightness", "a.fits", "-i", "brightness=2")
+
+
+def test_a_site_with_the_name_of_a_folder_is_an_alert(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sites(folder / "sites.toml", folder)
+    monkeypatch.setenv("RUNSTART_FITS_FOLDERS", f"HILL={folder}")
+    told = " ".join(fail("run", "increase_brightness", "HILL/a.fits", "-i", "brightness=2").split())
+    assert "The site 'HILL'" in told
+    assert "RUNSTART_FITS_FOLDERS" in told
+
+
 def test_outputs_are_copied_where_they_are_wanted(folder: Path) -> None:
     text = succeed("run", "increase_brightness", "a.fits", "-i", "brightness=2", "--export", "deep/out")
     copies = sorted((folder / "deep" / "out").iterdir())
     assert [str(copy.relative_to(folder)) in text for copy in copies] == [True] * 4
     key = brighten()["key"]
     (image,) = (copy for copy in copies if copy.suffix == ".fits")
-    assert image.name == f"{key}-1.fits"
+    assert image.name == f"increase_brightness-{key[:12]}-1.fits"
+    assert {copy.name.removeprefix(image.stem) for copy in copies} == {".fits", ".tif", "-large.jpg", "-small.jpg"}
     assert float(read_image(image).data[0, 0]) == 3.0
     (folder / "file").write_bytes(b"")
     export = ("run", "increase_brightness", "a.fits", "-i", "brightness=2", "--export", "file")
@@ -172,6 +202,16 @@ def test_a_key_shows_what_it_was_made_of(folder: Path) -> None:
     assert "No key" in fail("show", "f" * 64)
 
 
+def test_the_names_shown_are_those_of_who_asked_first(folder: Path) -> None:
+    key = brighten()["key"]
+    (folder / "a.fits").rename(folder / "renamed.fits")
+    assert "from the cache" in succeed("run", "increase_brightness", "renamed.fits", "-i", "brightness=2")
+    shown = succeed("show", key)
+    assert "by the names that the first who asked gave them" in shown
+    assert "a.fits" in shown
+    assert "renamed.fits" not in shown
+
+
 def test_what_a_file_tells_does_not_reach_the_terminal_as_it_is(folder: Path) -> None:
     entry = brighten()
     name = folder / ".runstart" / "store" / "operations" / entry["key"] / "entry.json"
@@ -214,6 +254,24 @@ def test_pruning_removes_what_is_old(folder: Path) -> None:
     assert not brighten()["computed"]
     assert f"{key} of 2020-02-03" in succeed("prune", "--older-than", "1")
     assert brighten()["computed"]
+
+
+def test_pruning_keeps_what_nights_need(folder: Path) -> None:
+    from datetime import date
+
+    from runstart.nights import Product, Record, Site, save_record
+    from runstart.storage import FileStore
+
+    key = brighten()["key"]
+    store = FileStore(folder / ".runstart" / "store")
+    record = Record("hill", "2026-03-28", "stacks", "1", "", products=(Product("M51", key=key, basename=key),))
+    save_record(store, Site(name="hill", first_night=date(2026, 1, 1), exposures="file:/x"), record)
+    text = succeed("prune", "--older-than", "0")
+    assert "0 keys removed" in text
+    assert "1 keys kept, because nights need them" in text
+    assert not brighten()["computed"]
+    store.delete("nights/hill/2026-03-28/stacks.json")
+    assert "1 keys removed" in succeed("prune", "--older-than", "0")
 
 
 def test_pruning_tells_what_it_cannot_date(folder: Path) -> None:

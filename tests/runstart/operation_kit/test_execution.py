@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from operation_toys import filtered_toy, toy
 
-import runstart
 from runstart.errors import Alert, Transient
 from runstart.fits import FitsReference, write_image
 from runstart.operation_kit import (
@@ -29,6 +28,7 @@ from runstart.operation_kit import (
     prepare,
     remove,
 )
+from runstart.operation_kit.keys import library_version
 
 FILES = ["night/a.fits", "night/b.fits"]
 
@@ -101,7 +101,7 @@ def test_the_entry_says_what_the_key_was_made_of(place: Workplace) -> None:
         "operation": "Toy",
         "version": "1",
         "source_sha256": toy.source_sha256,
-        "library": runstart.__version__,
+        "library": library_version(),
         "inputs": inputs,
     }
     assert entry.asked == {**inputs, "input_files": FILES}

@@ -13,7 +13,7 @@ from operation_toys import toy
 from operation_worker import Running
 from waiting import wait_until
 
-from runstart.errors import Transient
+from runstart.errors import Alert, Transient
 from runstart.facility import S3Server
 from runstart.operation_kit import Entry, Workplace, execute, load_entry, prepare
 from runstart.operation_kit.flight import Claim, claim_or_wait, publish
@@ -250,6 +250,36 @@ def test_a_claim_that_is_deleted_is_lost(file_store: FileStore) -> None:
     other = take(file_store)
     assert other.attempt == claim.attempt == 1
     assert other.folder != claim.folder
+
+
+@pytest.mark.parametrize(
+    ("failure", "told", "message"),
+    [
+        (Alert("The bucket may not be written.", "Give the right."), Alert, "may not be written"),
+        (OSError(5, "Input/output error"), Transient, "cannot be renewed.*Input/output error"),
+    ],
+)
+def test_a_claim_whose_renewal_ends_is_lost(
+    failure: Exception, told: type[Exception], message: str, file_store: FileStore
+) -> None:
+    hooked = Hooked(file_store)
+
+    def fail(key: str) -> None:
+        raise failure
+
+    def lost() -> Exception | None:
+        try:
+            claim.check()
+        except (Alert, Transient) as error:
+            return error
+        return None
+
+    with take(hooked) as claim:
+        hooked.after_put = fail
+        wait_until(lost, "the loss")
+        with pytest.raises(told, match=message):
+            claim.check()
+    assert not stored_claim(file_store)["released"]
 
 
 def test_a_claim_that_is_taken_over_is_lost_and_not_released(file_store: FileStore) -> None:
