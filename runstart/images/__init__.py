@@ -7,14 +7,14 @@ from runstart.images.calibration import Calibrated, calibrate
 from runstart.images.color import MOST_CHANNELS, ColorChannel, compose_color
 from runstart.images.cosmic_rays import CleanedFrame, reject_cosmic_rays
 from runstart.images.cropping import crop_center, crop_to_common
-from runstart.images.masters import make_master_bias, make_master_dark, make_master_flat
+from runstart.images.masters import make_master, middle_level
 from runstart.images.overscan import Overscan, subtract_overscan
 from runstart.images.previews import Previews, make_previews
 from runstart.images.quality import FrameStatistics, measure_frame, robust_noise
 from runstart.images.reprojection import reproject_and_sum
 from runstart.images.scaling import auto_limits, gamma_table, to_bytes
 from runstart.images.sections import Section, parse_section
-from runstart.images.sources import SOURCE_DTYPE, SourceFlag, aperture_flux, extract_sources, measure_seeing
+from runstart.images.sources import SOURCE_DTYPE, SourceFlag, extract_sources, measure_seeing
 from runstart.images.stacking import stack_files
 from runstart.images.statistics import (
     MeanPlanes,
@@ -43,7 +43,6 @@ __all__ = [
     "Section",
     "SourceFlag",
     "align_images",
-    "aperture_flux",
     "auto_limits",
     "calibrate",
     "clipped_mean_planes",
@@ -53,14 +52,13 @@ __all__ = [
     "extract_sources",
     "find_bad_pixels",
     "gamma_table",
-    "make_master_bias",
-    "make_master_dark",
-    "make_master_flat",
+    "make_master",
     "make_previews",
     "mean",
     "measure_frame",
     "measure_seeing",
     "median",
+    "middle_level",
     "nansum",
     "parse_section",
     "reject_cosmic_rays",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["reproject_and_sum"]
 
 _MOST_PIXELS = 1 << 28
+_BYTES_A_PIXEL = 40  # of the grid: the sum, and image, footprint and their copies of one at a time
 _FARTHEST_DEG = 60.0
 _WCS_KEYWORD = re.compile(
     r"WCSAXES[A-Z]?|WCSNAME[A-Z]?|(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA|CNAME)\d[A-Z]?|(CD|PC|PV|PS)\d_\d+[A-Z]?"
@@ -43,6 +44,7 @@ def reproject_and_sum(
     images: Sequence[npt.ArrayLike],
     headers: Sequence[Header],
     on_progress: Callable[[float], None] | None = None,
+    memory_limit: int | None = None,
 ) -> tuple[Floats, Header]:
     """Return the sum of images on a common grid of the sky, where all of them are, and its header.
 
@@ -54,6 +56,8 @@ def reproject_and_sum(
         One for each image, with a celestial WCS; SIP distortion counts.
     on_progress : callable, optional
         Called with the fraction done, above 0 up to 1, after each image.
+    memory_limit : int, optional
+        Bytes that the grid and what is computed on it may take, about 40 a pixel; None: any number.
 
     Returns
     -------
@@ -65,7 +69,8 @@ def reproject_and_sum(
     Raises
     ------
     Alert
-        There is no image, one has no celestial WCS, they do not overlap, or the grid is too large.
+        There is no image, one has no celestial WCS, they do not overlap, or the grid is too large or does not
+        fit into the memory limit.
     """
     from reproject.mosaicking import find_optimal_celestial_wcs
 
@@ -84,6 +89,13 @@ def reproject_and_sum(
     if shape[0] * shape[1] > _MOST_PIXELS:
         message = f"the images need a common grid of {shape[0]} x {shape[1]} pixels."
         raise Alert(message, "Leave out the one with the finest pixels, or images far from the others.")
+    needed = shape[0] * shape[1] * _BYTES_A_PIXEL
+    if memory_limit is not None and needed > memory_limit:
+        raise Alert(
+            f"The images need a common grid of {shape[0]} x {shape[1]} pixels, about {needed:,} bytes; memory_limit is "
+            f"{memory_limit:,}.",
+            "Allow more, leave out the image with the finest pixels or those far from the others, or use Mean Stack.",
+        )
     total = np.zeros(shape)
     boxes = []
     for done, (array, system) in enumerate(zip(arrays, systems, strict=True), 1):

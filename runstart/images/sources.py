@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-__all__ = ["SOURCE_DTYPE", "SourceFlag", "aperture_flux", "extract_sources", "measure_seeing"]
+__all__ = ["SOURCE_DTYPE", "SourceFlag", "extract_sources", "measure_seeing"]
 
 SOURCE_DTYPE = np.dtype(
     [
@@ -137,47 +137,6 @@ def extract_sources(
     if wcs is not None and table.size:
         table["ra"], table["dec"] = _sky_positions(table, wcs)
     return table
-
-
-def aperture_flux(
-    data: npt.ArrayLike,
-    xs: npt.ArrayLike,
-    ys: npt.ArrayLike,
-    radius: float,
-    *,
-    mask: npt.ArrayLike | None = None,
-) -> Floats:
-    """Return the sums over circles; pixels that the edge of a circle cuts count by the part that is inside.
-
-    Parameters
-    ----------
-    data : real[rows, columns]
-        Without sky.
-    xs, ys : real[n]
-        FITS pixels: 1 is the middle of the first one.
-    radius : float
-        In pixels, above 0.
-    mask : bool or uint16[rows, columns], optional
-        What is not 0 is left out, and the sum is scaled by the area.
-
-    Returns
-    -------
-    float64[n]
-        In the unit of the data.
-
-    Raises
-    ------
-    Alert
-        It is no image, or the radius is not above 0.
-    """
-    import sep
-
-    values = as_float32(as_image(data))
-    _check_numbers(1.0, 1.0, radius, 1)
-    ignored = as_mask(mask, values.shape) | ~np.isfinite(values)
-    filled = np.where(ignored, np.float32(0), values)
-    x, y = np.asarray(xs, np.float64) - 1, np.asarray(ys, np.float64) - 1
-    return np.asarray(sep.sum_circle(filled, x, y, radius, mask=ignored, subpix=0)[0], np.float64)
 
 
 def measure_seeing(sources: npt.NDArray[Any], pixel_scale: float) -> float:

@@ -1,6 +1,7 @@
 """Checks that the images of a request are of the filters that the operation takes.
 
-A reference may say its filter; else the header of its file does.
+A reference may say its filter; else the header of its file does. A camera without filters has none in any of its
+headers: where one filter is asked for, whichever it is, none at all is one too.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ def check_filters(
     Raises
     ------
     Alert
-        If an image has no filter, one that is not accepted, or another one than the first image.
+        If an image has no filter though others have one or some are asked for, one that is not accepted, or another
+        one than the first image.
     """
     filters = {}
     for key, declared in operation.inputs.items():
@@ -38,6 +40,8 @@ def check_filters(
 
 
 def _check(key: str, kind: Fits, found: Mapping[FitsReference, str]) -> None:
+    if kind.single_filter and not kind.filter_options and not any(found.values()):
+        return
     options = ", ".join(kind.filter_options)
     for reference, name in found.items():
         if not name:

@@ -1,17 +1,21 @@
 """The cache key of a request: SHA-256 over what its results depend on, and nothing else.
 
-That is the operation with its version, the source of its file, the version of the library, the checked parameters,
-the digests of the input files' content, and their filters if the operation asks for them. Names of files are no part
-of it; a list of FITS images is put into the order of its basenames first, so that the same set of images has one key
-and one order of outputs.
+That is the operation with its version, the source of its file, the version of the library with the source of what
+computes and writes images (`runstart/images`, `runstart/fits`, `operation_kit/outputs.py`), the checked parameters, the
+digests of the input files' content, and their filters if the operation asks for them. Names of files are no part
+of it, but a list of FITS images is put into the order of its basenames first, so that the same set of images has one
+key, and outputs are numbered in an order that people understand. So renaming makes a new key only if it changes the
+order. Equal content under other names finds what was made first, with the names of then.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import runstart
@@ -20,6 +24,7 @@ from runstart.fits import FitsReference, ResolvedFile
 from runstart.operation_kit.declaration import Operation
 from runstart.operation_kit.kinds import ColorChannels, Fits
 
+_SOURCES = ("images", "fits")
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 Resolved = Mapping[FitsReference, ResolvedFile]
@@ -60,13 +65,29 @@ def describe_request(
         "operation": operation.name,
         "version": operation.version,
         "source_sha256": operation.source_sha256,
-        "library": runstart.__version__,
+        "library": library_version(),
         "inputs": {key: _content(value, resolved) for key, value in values.items()},
     }
     if filters:
         told = {key: operation.inputs[key].kind.references(values[key]) for key in filters}
         described["filters"] = {key: [filters[key][r] for r in references] for key, references in told.items()}
     return described
+
+
+def library_version() -> str:
+    """Return the version of the library, and 12 digits of the SHA-256 of the sources that outputs depend on."""
+    return f"{runstart.__version__}+{_digest_sources(Path(runstart.__file__).parent)[:12]}"
+
+
+@functools.cache
+def _digest_sources(package: Path) -> str:
+    """Return the SHA-256 of names and contents, as they were when this process asked first."""
+    paths = [path for folder in _SOURCES for path in (package / folder).glob("*.py")]
+    digest = hashlib.sha256()
+    for path in sorted([*paths, package / "operation_kit" / "outputs.py"]):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(package).as_posix()} {content}\n".encode())
+    return digest.hexdigest()
 
 
 def make_key(made_of: Mapping[str, Any]) -> str:

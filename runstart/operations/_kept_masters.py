@@ -1,13 +1,14 @@
 """Master frames as inputs of other operations; the last few stay in memory, since a night asks for them again and again.
 
 They are known by the digest of their content, so that none is ever taken for another. Nobody can change their arrays.
+What is no master but, say, a raw frame is refused: results would be wrong by the exposure time or the light.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from runstart.errors import Alert
+from runstart.fits.camera_keywords import USUAL
 from runstart.operation_kit import FitsFile, Work
+from runstart.operations._camera import is_in_electrons, number_of
 from runstart.operations._frames import Frame
 
 if TYPE_CHECKING:
@@ -28,6 +31,18 @@ Kind = Literal["bias", "dark", "flat"]
 _MOST = 6
 _SHARE = 4  # of the memory limit, that all together may take
 _BYTES_A_PIXEL = 5  # float32, and whether it is bad
+_PER_SECOND = {
+    "adu/s",
+    "adu/sec",
+    "adus-1",
+    "adus**-1",
+    "adus^-1",
+    "adu.s-1",
+    "count/s",
+    "counts/s",
+}  # without spaces
+_ABOUT_ONE = (0.2, 5.0)  # in the middle of a flat
+_DARK = "Make it with Master Dark."
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +132,7 @@ def read_master(work: Work, files: Sequence[FitsFile], kind: Kind) -> Master | N
     Raises
     ------
     Alert
-        It cannot be read; names the file.
+        It cannot be read, or is no such master, but perhaps a raw frame; names the file.
     """
     return _KEPT.take(files[0], kind, work.memory_limit // _SHARE) if files else None
 
@@ -140,6 +155,7 @@ def join_bad_pixels(shape: tuple[int, ...], *masters: Master | None) -> npt.NDAr
 
 
 def _make(image: FitsImage, name: str, kind: Kind) -> Master:
+    _CHECKS[kind](image, name)
     return Master(
         name,
         kind,
@@ -147,6 +163,52 @@ def _make(image: FitsImage, name: str, kind: Kind) -> Master:
         None if image.mask is None else _locked(image.mask != 0),
         _relative_uncertainty(image) if kind == "flat" else 0.0,
     )
+
+
+def _check_bias(image: FitsImage, name: str) -> None:
+    unit = _unit(image)
+    is_normalized = "BUNIT" in image.header and not unit and _is_about_one(image)
+    if is_in_electrons(image.header) or unit in _PER_SECOND or is_normalized:
+        what = "has no unit, and is 1 in its middle" if is_normalized else f"is in {unit}"
+        raise Alert(f"{name} {what}: it is no master bias, which is in ADU.", "Make it with Master Bias.")
+
+
+def _check_dark(image: FitsImage, name: str) -> None:
+    unit, seconds = _unit(image), number_of(image.header, USUAL.exposure, name)
+    if is_in_electrons(image.header):
+        raise Alert(f"{name} is in {unit}: it is no master dark, which is in ADU per second.", _DARK)
+    if unit not in _PER_SECOND and seconds != 1:
+        exposed = "it does not say" if seconds is None else f"its exposure time is {seconds:g} s"
+        raise Alert(f"{name} is no master dark, which is of one second: {exposed}.", _DARK)
+
+
+def _check_flat(image: FitsImage, name: str) -> None:
+    if not _is_about_one(image):
+        from runstart.images.masters import median_of_middle
+
+        level = median_of_middle(image.data)
+        raise Alert(
+            f"{name} is {level:.4g} in its middle: it is no master flat, which is 1 there.",
+            "Make it with Master Flat.",
+        )
+
+
+def _is_about_one(image: FitsImage) -> bool:
+    from runstart.images.masters import median_of_middle
+
+    least, most = _ABOUT_ONE
+    return least <= median_of_middle(image.data) <= most
+
+
+def _unit(image: FitsImage) -> str:
+    return "".join(str(image.header.get("BUNIT", "")).lower().split())
+
+
+_CHECKS: dict[Kind, Callable[[FitsImage, str], None]] = {
+    "bias": _check_bias,
+    "dark": _check_dark,
+    "flat": _check_flat,
+}
 
 
 def _relative_uncertainty(image: FitsImage) -> float:

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 _PREPARED = 0.6  # of the progress
-_MEAN_FROM = 15  # frames, from which on `make_master_bias` takes the mean
 _MEDIAN_NOISE = 1.2533  # of a median, in standard errors of the mean: the square root of pi / 2
-_COPIES = 10  # bytes a value, that `make_master_bias` and its argument take
+_COPIES = 10  # bytes a value, that `make_master` and its argument take
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +99,7 @@ def combine_frames(
     header = first.header
     header["NCOMBINE"] = (len(files), "number of frames combined")
     known = uncertainty[np.isfinite(uncertainty)]
-    share = math.sqrt(len(files)) / (_MEDIAN_NOISE if len(files) < _MEAN_FROM else 1)
+    share = math.sqrt(len(files)) / _noise_of_master(len(files))
     scatter = float(np.median(known)) * share if known.size else math.nan
     return Combined(data, uncertainty, scatter, header, first.history, float(np.mean(levels)))
 
@@ -122,14 +121,21 @@ def mark_bad_pixels(**masters: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16
 
 
 def _combine(work: Work, stack: SpilledStack) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    from runstart.images import clipped_mean_planes, make_master_bias
+    from runstart.images import clipped_mean_planes, make_master
 
     data, uncertainty = np.empty(stack.shape, np.float32), np.empty(stack.shape, np.float32)
-    noise = _MEDIAN_NOISE if len(stack) < _MEAN_FROM else 1.0
+    noise = _noise_of_master(len(stack))
     for band in stack.bands(work.memory_limit, extra_per_value=_COPIES):
         done = band.rows.start / stack.shape[0]
         work.progress(_PREPARED + (0.95 - _PREPARED) * done, f"Combining {len(stack)} frames")
         values = np.where(band.flagged, np.float32(np.nan), band.data)
-        data[band.rows] = make_master_bias(list(values))
+        data[band.rows] = make_master(list(values))
         uncertainty[band.rows] = clipped_mean_planes(values).uncertainty * noise
     return data, uncertainty
+
+
+def _noise_of_master(n: int) -> float:
+    """Return the noise of a master of n frames, in standard errors of the mean."""
+    from runstart.images.masters import LEAST_MEAN
+
+    return _MEDIAN_NOISE if n < LEAST_MEAN else 1.0

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from runstart.errors import Alert
 from runstart.operation_kit import Fits, FitsFile, OutputImage, Work, operation
 from runstart.operations._camera import KEYWORDS
 from runstart.operations._frames import Frame
@@ -45,7 +44,7 @@ def master_flat(
     Each flat field is divided by the median of its middle before they are combined; so is the result. What is below
     0.05 there is NaN.
     """
-    from runstart.images.masters import LEAST_FLAT
+    from runstart.images.masters import LEAST_FLAT, middle_level
 
     bias, dark = read_master(work, bias_file, "bias"), read_master(work, dark_file, "dark")
     levels = []
@@ -54,34 +53,14 @@ def master_flat(
         data = frame.data if bias is None else frame.data - bias.fitting(frame)
         if dark is not None:
             data = data - dark.fitting(frame) * np.float32(frame.exposure_s())
-        levels.append(_middle_level(data))
+        levels.append(middle_level(data))
         return data / np.float32(levels[-1])
 
     master = combine_frames(work, input_files, keywords, normalized)
-    level = np.float32(_middle_level(master.data))
+    level = np.float32(middle_level(master.data))
     data = master.data / level
     data[~(data >= LEAST_FLAT)] = np.nan
     master = replace(master, data=data, uncertainty=master.uncertainty / level)
     master.header["BUNIT"] = ("", "no unit: sensitivity relative to the middle")
     figures = {"frames": len(input_files), "level_adu": float(np.median(levels)), "overscan_adu": master.overscan}
     return master.to_output(mark_bad_pixels(flat=data), "Master flat", figures)
-
-
-def _middle_level(flat: npt.NDArray[np.float32]) -> float:
-    """Return the median of half of the rows and columns.
-
-    Raises
-    ------
-    Alert
-        It is not above 0.
-    """
-    rows, columns = flat.shape
-    middle = flat[rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]
-    middle = middle[np.isfinite(middle)]
-    level = float(np.median(middle)) if middle.size else np.nan
-    if not level > 0:
-        raise Alert(
-            f"The flat field has no light in its middle (median {level:.4g} ADU above bias and dark).",
-            "Leave it out, or look at lamp and shutter.",
-        )
-    return level

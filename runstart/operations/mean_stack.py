@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 
 from runstart.errors import Alert
 from runstart.operation_kit import Fits, FitsFile, Float, Int, OutputImage, Select, Work, operation
+from runstart.operations._few_images import BYTES_PER_VALUE, Expectation, expect, measure_image
 from runstart.operations._sources import find_sources
 from runstart.operations._spilled_stack import Band, SpilledStack
 
@@ -20,9 +22,10 @@ _READ = 0.6  # of the progress
 
 @operation(
     name="Mean Stack",
-    version="1",
+    version="2",
     description="Takes the mean of each pixel over all images, without outliers, and says how sure it is: with planes "
-    "of uncertainty and mask.",
+    "of uncertainty and mask. Outliers of 11 images or more are found by sigma clipping, of fewer by the noise that is "
+    "expected: that of their planes of uncertainty, else that of each whole image.",
 )
 def mean_stack(
     work: Work,
@@ -41,7 +44,13 @@ def mean_stack(
     ] = "sigma_clipped",
     sigma: Annotated[
         float,
-        Float("Sigma", "Standard deviations from the median beyond which a value is an outlier.", 0.5, 100.0),
+        Float(
+            "Sigma",
+            "Standard deviations from the median beyond which a value is an outlier: of the values, or with fewer "
+            "than 11 images those expected.",
+            0.5,
+            100.0,
+        ),
     ] = 3.0,
     max_iterations: Annotated[int, Int("Iterations", "How often outliers are looked for, at most.", 1, 100)] = 5,
     registration: Annotated[
@@ -55,20 +64,26 @@ def mean_stack(
 ) -> OutputImage:
     """Return the mean with uncertainty and mask.
 
+    Outliers are dropped by sigma clipping of the values of each pixel. Of fewer than 11 images that finds none, and
+    values are compared with the noise that is expected instead (`runstart.images.outliers`).
+
     The uncertainty is propagated from the planes of the inputs if all have one; else it is the standard error of the
     values kept. Weights are one number for each image, the inverse of its median variance: weights that followed the
     pixels' own counts would bias the profiles of stars.
     """
     from runstart.images import MaskBit
+    from runstart.images.outliers import FEW
 
-    stack, header, weights = _read(work, input_files, method, registration)
+    stack, header, weights, measured = _read(work, input_files, method, registration)
+    clipping = None if method == "mean" else sigma
+    expectation = None if clipping is None or len(stack) >= FEW else expect(work, stack, measured)
     data, uncertainty = np.empty(stack.shape, np.float32), np.empty(stack.shape, np.float32)
     mask = np.empty(stack.shape, np.uint16)
     n_given = n_kept = 0
-    for band in stack.bands(work.memory_limit):
+    for band in stack.bands(work.memory_limit, extra_per_value=0 if expectation is None else BYTES_PER_VALUE):
         done = band.rows.start / stack.shape[0]
         work.progress(_READ + (0.95 - _READ) * done, f"Combining {len(stack)} images")
-        mean, error, kept = _combine(band, None if method == "mean" else sigma, max_iterations, weights)
+        mean, error, kept = _combine(band, clipping, max_iterations, weights, expectation)
         data[band.rows], uncertainty[band.rows] = mean, error
         mask[band.rows] = np.where(kept == 0, band.bits | int(MaskBit.NO_DATA), 0)
         n_given += int(np.count_nonzero(~band.flagged))
@@ -104,14 +119,14 @@ def _measure_seeing(data: npt.NDArray[np.float32], header: Header, mask: npt.NDA
 
 def _read(
     work: Work, files: list[FitsFile], method: str, registration: str
-) -> tuple[SpilledStack, Header, npt.NDArray[np.float64] | None]:
-    """Return the stack, the first header, and the weights if there are any."""
+) -> tuple[SpilledStack, Header, npt.NDArray[np.float64] | None, list[tuple[float, float]]]:
+    """Return the stack, the first header, the weights if there are any, and level and noise of each image."""
     from runstart.operations._registration import Registration
 
     stack = SpilledStack(work.scratch)
     grid: Registration | None = None
     header: Header | None = None
-    variances = []
+    variances, measured = [], []
     for file in work.each(files, "Reading", end=_READ):
         image = file.read()
         planes = image.data, image.uncertainty, image.mask
@@ -124,7 +139,8 @@ def _read(
         elif grid is not None:
             planes = grid.bring(image, file.name)
         stack.add(*planes)
-    return stack, header, 1 / np.array(variances) if variances else None
+        measured.append(measure_image(planes[0], planes[2]))
+    return stack, header, 1 / np.array(variances) if variances else None, measured
 
 
 def _typical_variance(uncertainty: npt.NDArray[Any] | None, file: FitsFile) -> float:
@@ -140,11 +156,20 @@ def _typical_variance(uncertainty: npt.NDArray[Any] | None, file: FitsFile) -> f
 
 
 def _combine(
-    band: Band, sigma: float | None, max_iterations: int, weights: npt.NDArray[np.float64] | None
+    band: Band,
+    sigma: float | None,
+    max_iterations: int,
+    weights: npt.NDArray[np.float64] | None,
+    expectation: Expectation | None,
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.int32]]:
     """Return mean, uncertainty and number of values kept."""
     from runstart.images import clipped_mean_planes
 
+    if expectation is not None and sigma is not None:
+        outliers = expectation.find_outliers(band, sigma, max_iterations)
+        missing = expectation.missing_sky(band.flagged, outliers, weights)
+        mean, error, n_kept = _combine(replace(band, flagged=band.flagged | outliers), None, 1, weights, None)
+        return mean + missing, error, n_kept
     planes = clipped_mean_planes(band.data, sigma, max_iterations, mask=band.flagged, weights=weights)
     if band.variance is None:
         return planes.mean, planes.uncertainty, planes.n_kept
@@ -155,7 +180,7 @@ def _combine(
         total += np.where(flagged, 0, weight)
     with np.errstate(divide="ignore", invalid="ignore"):
         kept = planes.n_kept if weights is None else planes.uncertainty**-2
-        # Which values were clipped is not known here, only their weight: what is left counts as typical of all.
+        # Of what sigma clipping drops only the weight is known here: what is left counts as typical of all.
         uncertainty = np.sqrt(variance / total / kept)
     uncertainty[planes.n_kept == 0] = np.nan
     return planes.mean, uncertainty, planes.n_kept

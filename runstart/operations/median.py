@@ -17,7 +17,12 @@ def median(
     work: Work,
     input_files: Annotated[
         list[FitsFile],
-        Fits("Input files", "Two images or more; they are cropped to the shape they have in common.", minimum=2),
+        Fits(
+            "Input files",
+            "Two images or more; they are cropped to the shape they have in common. Masks are not looked at: Mean "
+            "Stack leaves masked pixels out.",
+            minimum=2,
+        ),
     ],
 ) -> OutputImage:
     """Return the median of the images' common part, from the first pixel on; NaN is ignored."""

@@ -25,7 +25,14 @@ _READ, _DONE = 0.3, 0.95  # of the progress
 )
 def stacking(
     work: Work,
-    input_files: Annotated[list[FitsFile], Fits("Input files", "Two images or more.", minimum=2)],
+    input_files: Annotated[
+        list[FitsFile],
+        Fits(
+            "Input files",
+            "Two images or more. Masks are not looked at: Mean Stack leaves masked pixels out.",
+            minimum=2,
+        ),
+    ],
     stacking_mode: Annotated[
         str,
         Select(
@@ -63,4 +70,4 @@ def _reproject(work: Work, files: Sequence[FitsFile]) -> tuple[npt.NDArray[Any],
         work.progress(_READ + (_DONE - _READ) * done, f"Reprojecting {len(files)} images")
 
     tell(0.0)
-    return reproject_and_sum(images, headers, tell)
+    return reproject_and_sum(images, headers, tell, work.memory_limit)

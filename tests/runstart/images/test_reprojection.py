@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sep
 from astropy.io.fits import Header
 from astropy.wcs import WCS
 from star_fields import add_stars
 
 from runstart.errors import Alert
-from runstart.images import aperture_flux, reproject_and_sum
+from runstart.images import reproject_and_sum
 
 STARS = np.array([[150.0, 20.0], [150.004, 20.002], [149.997, 19.996], [150.002, 19.995]])
 FLUX = np.array([1e5, 5e4, 8e4, 6e4])
@@ -38,7 +39,7 @@ def _image(header: Header, shape: tuple[int, int] = (100, 120)) -> np.ndarray:
 
 def _fluxes(total: np.ndarray, header: Header) -> np.ndarray:
     x, y = WCS(header).all_world2pix(STARS, 1).T
-    return aperture_flux(total, x, y, 10.0)
+    return sep.sum_circle(np.ascontiguousarray(total), x - 1, y - 1, 10.0, subpix=0)[0]
 
 
 def test_flux_is_conserved_and_stars_are_where_the_header_says() -> None:
@@ -156,3 +157,14 @@ def test_an_image_without_a_place_on_the_sky_is_named() -> None:
         reproject_and_sum([np.ones((2, 2, 2))], [_header()])
     with pytest.raises(Alert, match="there is no image"):
         reproject_and_sum([], [])
+
+
+def test_a_grid_that_does_not_fit_into_memory_is_refused_before_it_is_made() -> None:
+    headers = [_header(), _header(shift=(5, 5))]
+    images = [_image(header) for header in headers]
+    total, _ = reproject_and_sum(images, headers, memory_limit=10**6)
+    assert total.size < 100 * 120
+    with pytest.raises(
+        Alert, match=r"common grid of 105 x 125 pixels, about 525,000 bytes; memory_limit is 400,000"
+    ):
+        reproject_and_sum(images, headers, memory_limit=400_000)

@@ -15,7 +15,6 @@ from runstart.errors import Alert
 from runstart.images import (
     SOURCE_DTYPE,
     SourceFlag,
-    aperture_flux,
     extract_sources,
     measure_seeing,
     subtract_background,
@@ -115,15 +114,6 @@ def test_adu_and_electrons_give_the_same_electrons() -> None:
     in_adu = extract_sources((data / 2).astype(">f8"), uncertainty=noise / 2, gain=2.0)
     for name in ("x", "y", "flux", "flux_err", "peak", "fwhm"):
         np.testing.assert_allclose(in_adu[name], in_electrons[name], rtol=1e-4)
-
-
-def test_a_circle_sums_its_pixels_by_their_area() -> None:
-    image = np.ones((30, 30), ">i2")
-    np.testing.assert_allclose(aperture_flux(image, [15, 12.3], [15, 14.6], 4.0), np.pi * 16, rtol=1e-6)
-    image[14, 14] = 1001
-    assert aperture_flux(image, [15], [15], 4.0)[0] == pytest.approx(np.pi * 16 + 1000)
-    with pytest.raises(Alert, match="radius of the circle is 0"):
-        aperture_flux(image, [15], [15], 0.0)
 
 
 @pytest.mark.parametrize("dtype", [">i2", "u2", "?", ">f4"])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,6 +102,21 @@ def test_another_version_of_the_library_is_another_key(monkeypatch: pytest.Monke
     before = toy_key({"a": b"1"})
     monkeypatch.setattr("runstart.__version__", "99")
     assert toy_key({"a": b"1"}) != before
+
+
+@pytest.mark.parametrize("edited", ["images/median.py", "fits/reading.py", "operation_kit/outputs.py"])
+def test_an_edited_file_that_computes_or_writes_images_is_another_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edited: str
+) -> None:
+    keys = []
+    for text in ("a = 1", "a = 2"):
+        package = tmp_path / text[-1]
+        for name in ("images/median.py", "fits/reading.py", "operation_kit/outputs.py"):
+            (package / name).parent.mkdir(parents=True)
+            (package / name).write_text(text if name == edited else "b = 0")
+        monkeypatch.setattr("runstart.__file__", str(package / "__init__.py"))
+        keys.append(toy_key({"a": b"1"}))
+    assert keys[0] != keys[1]
 
 
 def test_a_filter_is_part_of_the_key_where_it_is_asked_for() -> None:

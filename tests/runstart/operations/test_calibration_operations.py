@@ -11,7 +11,7 @@ from data_operation_kit import Bench, Made, sky_header
 from star_fields import add_stars
 
 from runstart.errors import Alert
-from runstart.images import MaskBit, make_master_bias, make_master_dark, make_master_flat
+from runstart.images import MaskBit, make_master, middle_level
 
 SHAPE = (80, 100)
 WIDE = (80, 116)  # with an overscan of 10 columns, and margins
@@ -83,9 +83,10 @@ def test_masters_are_those_of_the_kernels_in_any_number_of_bands(tmp_path: Path,
         bench.run_one("Master Dark", input_files=references, bias_file=bias_file),
         bench.run_one("Master Flat", input_files=references, bias_file=bias_file),
     ]
-    np.testing.assert_array_equal(made[0].data, make_master_bias(frames))
-    np.testing.assert_allclose(made[1].data, make_master_dark(frames, 30.0, bias), rtol=1e-6)
-    np.testing.assert_allclose(made[2].data, make_master_flat(frames, bias), rtol=1e-6)
+    np.testing.assert_array_equal(made[0].data, make_master(frames))
+    np.testing.assert_allclose(made[1].data, make_master([(f - bias) / 30 for f in frames]), rtol=1e-6)
+    flat = make_master([(f - bias) / middle_level(f - bias) for f in frames])
+    np.testing.assert_allclose(made[2].data, flat / middle_level(flat), rtol=1e-6)
 
 
 def test_a_night_comes_back_in_electrons_with_its_noise(bench: Bench) -> None:
@@ -217,7 +218,7 @@ def test_a_wrong_header_is_named(bench: Bench, change: dict[str, Any], text: str
     header = {**SECTIONS, "GAIN": GAIN, "RDNOISE": READ_NOISE, "EXPTIME": 1.0, **change}
     header = {key: value for key, value in header.items() if value is not None}
     raw = bench.put("raw.fits", np.full(WIDE, 300, "u2"), header)
-    dark = bench.put("dark.fits", np.zeros(SHAPE, "f4"))
+    dark = bench.put("dark.fits", np.zeros(SHAPE, "f4"), {"BUNIT": "adu/s"})
     with pytest.raises(Alert, match=text):
         bench.compute("Calibration", input_files=[raw], dark_file=[dark])
 
@@ -252,3 +253,43 @@ def test_flats_of_two_filters_are_refused(bench: Bench) -> None:
     references = [bench.put(f"{f}.fits", np.ones((20, 30), "f4"), {"FILTER": f}) for f in ("gp", "rp")]
     with pytest.raises(Alert, match="mixes filters"):
         bench.compute("Master Flat", input_files=references)
+
+
+@pytest.mark.parametrize(
+    ("kind", "level", "header", "text"),
+    [
+        ("dark", 300.0, {"EXPTIME": 100.0}, r"of one second: its exposure time is 100 s.*Master Dark"),
+        ("dark", 300.0, {"EXPTIME": 100.0, "BUNIT": "adu"}, r"of one second: its exposure time is 100 s"),
+        ("dark", 300.0, {}, r"of one second: it does not say.*Master Dark"),
+        ("dark", 3.0, {"EXPTIME": 1.0, "BUNIT": "electron"}, r"is in electron: it is no master dark"),
+        ("flat", 30_000.0, {"FILTER": "rp"}, r"is 3e\+04 in its middle: it is no master flat.*Master Flat"),
+        ("flat", np.nan, {}, r"has no|is nan in its middle"),
+        ("bias", 300.0, {"BUNIT": "electron"}, r"is in electron: it is no master bias.*Master Bias"),
+        ("bias", 0.2, {"BUNIT": "adu/s"}, r"is in adu/s: it is no master bias"),
+        ("bias", 1.0, {"BUNIT": ""}, r"has no unit, and is 1 in its middle: it is no master bias"),
+    ],
+)
+def test_what_is_no_master_is_refused(
+    bench: Bench, kind: str, level: float, header: dict[str, Any], text: str
+) -> None:
+    data = np.full(SHAPE, level, "f4")
+    data[0, 0] = 1
+    raw = bench.put("raw.fits", np.full(SHAPE, 500, "u2"), {"EXPTIME": 60.0})
+    with pytest.raises(Alert, match=rf"given\.fits .*({text})"):
+        bench.compute("Calibration", input_files=[raw], **{f"{kind}_file": [bench.put("given.fits", data, header)]})
+
+
+@pytest.mark.parametrize(
+    ("kind", "level", "header"),
+    [
+        ("dark", 0.1, {"BUNIT": "ADU / s", "EXPTIME": 100.0}),
+        ("dark", 0.1, {"EXPTIME": 1.0}),
+        ("flat", 0.97, {}),
+        ("bias", 1.0, {}),
+        ("bias", 300.0, {"BUNIT": ""}),
+    ],
+)
+def test_masters_of_elsewhere_are_taken(bench: Bench, kind: str, level: float, header: dict[str, Any]) -> None:
+    master = bench.put("given.fits", np.full(SHAPE, level, "f4"), header)
+    raw = bench.put("raw.fits", np.full(SHAPE, 500, "u2"), {"EXPTIME": 60.0})
+    assert bench.run_one("Calibration", input_files=[raw], **{f"{kind}_file": [master]}).data.shape == SHAPE

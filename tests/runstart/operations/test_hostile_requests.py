@@ -155,9 +155,15 @@ def test_one_image_makes_no_stack(bench: Bench, name: str) -> None:
         bench.compute(name, input_files=[bench.put("a.fits", GOOD)])
 
 
-def test_a_flat_without_a_filter_is_an_alert_that_says_how_to_name_it(bench: Bench) -> None:
+def test_flats_of_a_camera_without_filters_make_a_master(bench: Bench) -> None:
+    references = [bench.put(f"{name}.fits", np.abs(GOOD) + 1000) for name in "ab"]
+    assert np.median(bench.run_one("Master Flat", input_files=references).data) == pytest.approx(1, abs=0.05)
+
+
+def test_a_flat_without_a_filter_among_others_is_an_alert_that_says_how_to_name_it(bench: Bench) -> None:
+    references = [bench.put("a.fits", GOOD), bench.put("b.fits", GOOD, {"FILTER": "rp"})]
     with pytest.raises(Alert, match=r"a\.fits has no filter.*filter"):
-        bench.compute("Master Flat", input_files=[bench.put("a.fits", GOOD)])
+        bench.compute("Master Flat", input_files=references)
 
 
 def test_different_shapes_are_cropped_where_that_is_the_rule(bench: Bench) -> None:

@@ -63,7 +63,7 @@ def test_a_file_with_another_content_is_another_master(files: Counting) -> None:
 def test_one_content_under_two_names_and_as_two_kinds_is_told_apart(files: Counting) -> None:
     kept, pixels = KeptMasters(), level(1)
     pixels[3, 4] = 0.3
-    one, other = files.put("a.fits", pixels), files.put("b.fits", pixels)
+    one, other = (files.put(name, pixels, header={"BUNIT": "adu/s"}) for name in ("a.fits", "b.fits"))
     assert one.resolved.sha256 == other.resolved.sha256
     assert kept.take(one, "flat", PLENTY).name == "a.fits"
     assert kept.take(other, "flat", PLENTY).name == "b.fits"
@@ -102,7 +102,7 @@ def test_the_budget_is_kept(files: Counting, budget: int, opened: int) -> None:
 def test_threads_get_what_they_asked_for(files: Counting) -> None:
     kept, given = KeptMasters(), [files.put(f"{k}.fits", level(k)) for k in range(8)]
     with ThreadPoolExecutor(8) as pool:
-        masters = list(pool.map(lambda k: kept.take(given[k % 8], "dark", 12_000), range(200)))
+        masters = list(pool.map(lambda k: kept.take(given[k % 8], "bias", 12_000), range(200)))
     assert [master.data[0, 0] for master in masters] == [k % 8 for k in range(200)]
 
 

@@ -116,6 +116,13 @@ def test_too_little_memory_says_how_much_is_needed(tmp_path: Path) -> None:
         bench.compute("Mean Stack", input_files=_put(bench, _images(3)))
 
 
+def test_a_grid_of_the_sky_that_exceeds_the_memory_limit_is_refused(tmp_path: Path) -> None:
+    bench = Bench.make(tmp_path, memory_limit=100_000)
+    references = [bench.put(f"{k}.fits", image, sky_header(SHAPE)) for k, image in enumerate(_images(2))]
+    with pytest.raises(Alert, match=r"common grid of 60 x 70 pixels, about 168,000 bytes; memory_limit is 100,000"):
+        bench.compute("Stacking", input_files=references, stacking_mode="reproject")
+
+
 def test_the_plain_mean_propagates_uncertainties(bench: Bench) -> None:
     images, errors = _images(3), [np.full(SHAPE, s, "f4") for s in (3.0, 4.0, 12.0)]
     made = bench.run_one("Mean Stack", input_files=_put(bench, images, uncertainty=errors), method="mean")
@@ -124,14 +131,16 @@ def test_the_plain_mean_propagates_uncertainties(bench: Bench) -> None:
 
 
 def test_weights_are_the_inverse_of_each_images_median_variance(bench: Bench) -> None:
-    images, sigmas = _images(3), np.array([1.0, 2.0, 4.0])
+    images, sigmas = _images(3), np.array([30.0, 60.0, 120.0])
     errors = [np.full(SHAPE, s, "f4") for s in sigmas]
-    errors[0][20, 20] = 50.0  # a star has more noise, and must not weigh less for it
-    made = bench.run_one("Mean Stack", input_files=_put(bench, images, uncertainty=errors), method="weighted")
+    errors[0][20, 20] = 1500.0  # a star has more noise, and must not weigh less for it
+    made = bench.run_one(
+        "Mean Stack", input_files=_put(bench, images, uncertainty=errors), method="weighted", sigma=10.0
+    )
     weights = sigmas**-2
     np.testing.assert_allclose(made.data, np.average(images, axis=0, weights=weights), rtol=1e-6)
     expected = np.full(SHAPE, weights.sum() ** -0.5)
-    expected[20, 20] = np.sqrt(50.0**2 + weights[1] + weights[2]) / weights.sum()
+    expected[20, 20] = np.sqrt((1500.0 * weights[0]) ** 2 + weights[1] + weights[2]) / weights.sum()
     np.testing.assert_allclose(made.planes["ERR"], expected, rtol=1e-6)
 
 
@@ -228,3 +237,89 @@ def test_registration_follows_a_wcs_that_no_shift_and_turn_describes(bench: Benc
         across, along = np.arange(x - 7, x + 8), np.arange(y - 7, y + 8)
         assert (made.data[box].sum(axis=0) * across).sum() / made.data[box].sum() == pytest.approx(x, abs=0.03)
         assert (made.data[box].sum(axis=1) * along).sum() / made.data[box].sum() == pytest.approx(y, abs=0.03)
+
+
+def _exposures(n: int, skies: list[float], fwhms: list[float]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return images of one field in electrons, and their uncertainties."""
+    rng = np.random.default_rng(n)
+    images, errors = [], []
+    for k in range(n):
+        truth = np.full(SHAPE, skies[k % len(skies)])
+        add_stars(truth, STARS[0], STARS[1], STARS[2], fwhms[k % len(fwhms)])
+        errors.append(np.sqrt(truth + 25).astype("f4"))
+        images.append(rng.normal(truth, errors[-1]).astype("f4"))
+    return images, errors
+
+
+STARS = [15.3, 50.6, 30.2], [20.4, 40.1, 48.0], [3e5, 3e4, 2e3]
+
+
+@pytest.mark.parametrize("method", ["sigma_clipped", "weighted"])
+@pytest.mark.parametrize("n", [2, 3, 5, 10])
+def test_an_outlier_of_few_images_is_rejected(bench: Bench, n: int, method: str) -> None:
+    images, errors = _exposures(n, [300.0], [3.0])
+    clean = bench.run_one("Mean Stack", input_files=_put(bench, images, uncertainty=errors), method=method)
+    images[1][5, 6] += 5000
+    images[0][30:32, :] += 400  # a satellite
+    for k in (0, 1):
+        errors[k] = np.sqrt(np.maximum(images[k], 0) + 25)
+    made = bench.run_one("Mean Stack", input_files=_put(bench, images, uncertainty=errors), method=method)
+    assert made.data[5, 6] == pytest.approx(300, abs=4 * 18 / np.sqrt(n - 1))
+    trail = made.data[30:32][:, np.r_[0:8, 23:42]]
+    assert np.median(trail) == pytest.approx(300, abs=5 * 18 / np.sqrt((n - 1) * trail.size))
+    away = made.planes["ERR"][5, 6] / clean.planes["ERR"][5, 6]
+    assert away == pytest.approx(np.sqrt(n / (n - 1)), rel=0.1)
+    assert made.figures["rejected_fraction"] < clean.figures["rejected_fraction"] + 0.05
+
+
+@pytest.mark.parametrize("level", [0.0, 100.0])
+def test_an_outlier_of_few_images_without_uncertainties_is_rejected(bench: Bench, level: float) -> None:
+    images = [np.full(SHAPE, level, "f4") for _ in range(5)]
+    images[2][7, 8] += 5000
+    assert (bench.run_one("Mean Stack", input_files=_put(bench, images)).data == level).all()
+    rng = np.random.default_rng(1)
+    noisy = [image + rng.normal(0, 10, SHAPE).astype("f4") for image in images]
+    assert bench.run_one("Mean Stack", input_files=_put(bench, noisy)).data[7, 8] == pytest.approx(level, abs=20)
+
+
+@pytest.mark.parametrize("has_errors", [True, False])
+@pytest.mark.parametrize("n", [2, 3, 5, 10])
+def test_few_images_of_another_sky_and_seeing_keep_the_flux_of_their_stars(
+    bench: Bench, n: int, has_errors: bool
+) -> None:
+    images, errors = _exposures(n, [300.0, 200.0, 400.0], [3.0, 3.3, 2.8])
+    planes = {"uncertainty": errors} if has_errors else {}
+    made = bench.run_one("Mean Stack", input_files=_put(bench, images, **planes))
+    plain = bench.run_one("Mean Stack", input_files=_put(bench, images, **planes), method="mean")
+    assert made.figures["rejected_fraction"] < 0.01
+    for x, y, flux in zip(*STARS, strict=True):
+        box = slice(round(y) - 7, round(y) + 6), slice(round(x) - 7, round(x) + 6)
+        assert made.data[box].sum() == pytest.approx(plain.data[box].sum(), abs=0.002 * flux + 60)
+
+
+@pytest.mark.parametrize("method", ["sigma_clipped", "weighted"])
+def test_an_outlier_leaves_no_hole_where_skies_differ(bench: Bench, method: str) -> None:
+    images, errors = _exposures(5, [200.0, 200.0, 200.0, 200.0, 1200.0], [3.0])
+    images[4][5:9, 40:60] += 9000
+    made = bench.run_one("Mean Stack", input_files=_put(bench, images, uncertainty=errors), method=method)
+    around = np.median(made.data[:12])
+    assert np.median(made.data[5:9, 40:60]) == pytest.approx(around, abs=10)
+
+
+def test_uncertainties_that_are_too_small_reject_little(bench: Bench) -> None:
+    images, errors = _exposures(5, [300.0], [3.0])
+    references = _put(bench, images, uncertainty=[error / 5 for error in errors])
+    assert bench.run_one("Mean Stack", input_files=references).figures["rejected_fraction"] < 0.02
+
+
+@pytest.mark.parametrize("has_errors", [True, False])
+def test_outliers_of_few_images_are_the_same_in_any_bands(
+    bench: Bench, tmp_path_factory: pytest.TempPathFactory, has_errors: bool
+) -> None:
+    images, errors = _exposures(4, [300.0, 320.0], [3.0])
+    images[1][::7, ::9] += 900
+    planes = {"uncertainty": errors} if has_errors else {}
+    small = Bench.make(tmp_path_factory.mktemp("small"), memory_limit=150_000)
+    one, other = (each.run_one("Mean Stack", input_files=_put(each, images, **planes)) for each in (bench, small))
+    np.testing.assert_array_equal(one.data, other.data)
+    assert one.figures == other.figures
