@@ -60,6 +60,8 @@ def _define_job(operation: "Operation") -> dg.JobDefinition:
 
 
 def _define_op(operation: "Operation") -> dg.OpDefinition:
+    from runstart.operation_kit.keys import library_version
+
     asset_key = _output_key(operation)
 
     @dg.op(
@@ -67,7 +69,7 @@ def _define_op(operation: "Operation") -> dg.OpDefinition:
         description=operation.description,
         config_schema=make_config_schema(operation.slug, operation.schema()),
         out=dg.Out(dg.String, description="The cache key: outputs lie under operations/KEY/ in the object store."),
-        code_version=f"{operation.version}-{operation.source_sha256[:12]}",
+        code_version=f"{operation.version}-{operation.source_sha256[:12]}-{library_version()}",
         tags={"dagster/compute_kind": "fits"},
     )
     def compute(

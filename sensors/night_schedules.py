@@ -40,7 +40,7 @@ def define_morning_schedule(nights: Nights) -> dg.ScheduleDefinition:
         cron_schedule=site.morning,
         execution_timezone=site.time_zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Reduces the night of {site.title or site.name} that has ended, from exposures to catalogues.",
+        description=f"Reduces the night of {site.title or site.name} that began the evening before.",
     )
     def morning(
         context: dg.ScheduleEvaluationContext, object_store: ObjectStoreResource
@@ -48,7 +48,7 @@ def define_morning_schedule(nights: Nights) -> dg.ScheduleDefinition:
         from runstart.nights import has_begun, last_night
 
         if not has_begun(object_store.open(), site):
-            return dg.SkipReason(f"No exposure of {site.name} has arrived yet.")
+            return dg.SkipReason(f"{site.name} has not begun: there is no {site.exposures}.")
         night = last_night(site, context.scheduled_execution_time)
         if night < site.first_night.isoformat():
             return dg.SkipReason(f"The first night of {site.name} is {site.first_night}.")

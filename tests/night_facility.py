@@ -19,6 +19,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.schedule_definition import ScheduleExecutionData
 from dagster._core.definitions.sensor_definition import SensorExecutionData
+from dagster_kit import DagsterFacility
 
 from definitions import build_definitions
 from resources import DataOperationsResource
@@ -260,6 +261,17 @@ def open_house(folder: Path, *, on_disk: bool = False, **place: Any) -> Iterator
         for variable, value in made.environ.items():
             patch.setenv(variable, value)
         yield NightHouse(made, instance)
+
+
+@contextlib.contextmanager
+def open_observatory(folder: Path, *ticking: str, **place: Any) -> Iterator[tuple[NightPlace, DagsterFacility]]:
+    """Give a place and its facility for the daemon, with a code location in which only these things tick."""
+    made = NightPlace(folder / "place", **place)
+    environ = {**made.environ, "NIGHT_TEST_TICKING": " ".join(ticking)}
+    broker = "127.0.0.1:9"  # without an instrument nobody asks for it
+    store = environ["RUNSTART_OBJECT_STORE"]
+    with DagsterFacility(folder / "facility", "", broker, store, environ, module="night_definitions") as facility:
+        yield made, facility
 
 
 def made_by_night(result: dg.ExecuteInProcessResult) -> dict[str, list[str]]:

@@ -13,7 +13,7 @@ from runstart.nights.again import (
     note_attempts,
     with_followers,
 )
-from runstart.nights.arrivals import Found, NightFiles, files_by_night, find_new, list_arrivals
+from runstart.nights.arrivals import Found, NightFiles, files_by_night, find_new, has_begun, list_arrivals
 from runstart.nights.calendar import is_night, last_night, night_bounds, night_of
 from runstart.nights.checks import CHECKS, Check, Verdict
 from runstart.nights.exposures import (
@@ -27,7 +27,7 @@ from runstart.nights.exposures import (
 )
 from runstart.nights.kept import has_products, kept_keys
 from runstart.nights.reading import EXPOSURES_VARIABLE, read_sites
-from runstart.nights.record import Exposure, Product, Record, has_begun, load_record, save_record
+from runstart.nights.record import Exposure, Product, Record, load_record, save_record
 from runstart.nights.site import Keywords, Limits, Site
 from runstart.nights.sources import add_sites, find_sites_file
 from runstart.nights.steps import STEPS, Step, code_version, expected_made_of, find_step, make_night, make_step

@@ -68,6 +68,11 @@ class _Look:
     left_alone: str = ""
 
 
+def has_begun(store: ObjectStore, site: Site, s3_client: Any = None) -> bool:
+    """Return whether there is anything to reduce, or to miss: until its folder is made, a site is only declared."""
+    return open_place(site, s3_client).is_there() or bool(store.list(f"nights/{site.name}/"))
+
+
 def list_arrivals(site: Site, s3_client: Any = None) -> Listing:
     """Return all FITS files that lie where a site's exposures arrive.
 

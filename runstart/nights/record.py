@@ -200,8 +200,3 @@ def load_record(store: ObjectStore, site: Site, night: str, asset: str) -> Recor
         return Record.from_json(store.get(f"{site.folder(night)}/{asset}.json").data)
     except ObjectMissing:
         return None
-
-
-def has_begun(store: ObjectStore, site: Site) -> bool:
-    """Return whether anything is kept of a site: until its first exposure there is nothing to reduce, nor to miss."""
-    return bool(store.list(f"nights/{site.name}/"))

@@ -57,7 +57,7 @@ def targets(backfill: PartitionBackfill) -> dict[str, set[str]]:
     ("time_zone", "at", "expected"),
     [
         ("UTC", "2026-03-29T14:00+00:00", "2026-03-28"),
-        ("UTC", "2026-03-29T11:59+00:00", "2026-03-27"),
+        ("UTC", "2026-03-29T09:00+00:00", "2026-03-28"),
         ("UTC", "2026-03-29T12:00+00:00", "2026-03-28"),
         # One moment: half past noon of the 29th in New Zealand, half past one of the 28th in Hawaii.
         ("Pacific/Auckland", "2026-03-28T23:30+00:00", "2026-03-28"),
@@ -65,7 +65,7 @@ def targets(backfill: PartitionBackfill) -> dict[str, set[str]]:
         ("Pacific/Honolulu", "2026-03-28T23:30+00:00", "2026-03-27"),
         # Clocks go forward in this night.
         ("Europe/Berlin", "2026-03-29T10:00+00:00", "2026-03-28"),
-        ("Europe/Berlin", "2026-03-29T09:59+00:00", "2026-03-27"),
+        ("Europe/Berlin", "2026-03-29T09:59+00:00", "2026-03-28"),
     ],
 )
 def test_the_morning_requests_the_night_that_has_ended_on_the_sites_clock(
@@ -233,11 +233,22 @@ def test_a_night_that_waits_or_works_is_left_alone(stored: NightHouse) -> None:
 
 
 def test_while_the_place_of_exposures_is_gone_it_says_so_and_requests_nothing(stored: NightHouse) -> None:
+    stored.place.take(night(0), **BIASES_ONLY)
+    assert stored.reduce(night(0)).success
     remove(stored.place.exposures)
-    with pytest.raises(dg.DagsterError) as caught:
-        again(stored)
-    assert "is not there. Mount or make it" in str(caught.value.__cause__)
+    said = again(stored)
+    assert said.startswith("Nothing to make again.")
+    assert f"Nights of {SITE} were not looked at: " in said
+    assert "is not there. Mount or make it" in said
     assert stored.instance.get_backfills() == []
+
+
+def test_a_site_that_is_only_declared_is_left_alone(stored: NightHouse) -> None:
+    remove(stored.place.exposures)
+    assert again(stored) == "Nothing to make again. Looked at 0 nights."
+    data = stored.tick_schedule(MORNING, NOW)
+    assert not data.run_requests
+    assert "has not begun" in (data.skip_message or "")
 
 
 def test_the_environment_says_when() -> None:
