@@ -5,25 +5,23 @@ Float microseconds become whole nanoseconds by `rint(float64(offset_us) * 1000)`
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from real_data import find_data_folder
 
 from runstart.instruments import Instrument
 
 N_EVENTS = 237_078
 N_PULSES = 300
-_ENVIRONMENT = "RUNSTART_TEST_DATA"
 _NAME = "isis_sans2d_events.nxs"
 
 
 def find_recorded_run() -> Path | None:
     """Return the recorded SANS2D run; it is no part of the project."""
-    folder = os.environ.get(_ENVIRONMENT) or Path(__file__).resolve().parents[2] / "shared" / "data"
-    path = Path(folder)
+    path = find_data_folder()
     path = path / _NAME if path.is_dir() else path
     return path if path.is_file() else None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from archive_kit import TOKEN, FakeArchive, body
 from pydantic import ValidationError
+from real_data import find_real_frames
 
 from runstart.errors import Alert, Transient
 from runstart.file_cache import FileCache
@@ -282,14 +283,14 @@ def test_unknown_settings_are_refused() -> None:
         InputSettings(archive_token="x")  # type: ignore[call-arg]  # noqa: S106
 
 
-# The shared frames
+# Real frames
 
 
-def test_the_shared_frames_are_read_and_written_again(tmp_path: Path) -> None:
-    shared = os.environ.get("RUNSTART_SHARED_DATA")
-    if not shared:
-        pytest.skip("RUNSTART_SHARED_DATA does not name the folder of the shared frames")
-    for path in sorted(Path(shared, "fits").iterdir()):
+def test_real_frames_are_read_and_written_again(tmp_path: Path) -> None:
+    frames = find_real_frames()
+    if frames is None:
+        pytest.skip("the real frames are not here")
+    for path in sorted(frames.iterdir()):
         image = read_image(path, finite=True)
         write_image(tmp_path / "a.fits", image.data, image.header)
         assert read_image(tmp_path / "a.fits").data.tobytes() == image.data.tobytes()

@@ -1,13 +1,8 @@
-"""Real frames through every operation, compared with numpy and astropy; only where they are at hand.
-
-The environment variable RUNSTART_SHARED_DATA names the folder that has them, in `fits`.
-"""
+"""Real frames through every operation, compared with numpy and astropy; only where they are at hand."""
 
 from __future__ import annotations
 
-import os
 import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +10,13 @@ import pytest
 from astropy.io import fits
 from astropy.stats import mad_std, sigma_clip
 from data_operation_kit import Bench
+from real_data import find_real_frames
 
 from runstart.errors import Alert
 from runstart.images import MaskBit
 
-_SHARED = os.environ.get("RUNSTART_SHARED_DATA", "")
-pytestmark = pytest.mark.skipif(not _SHARED, reason="RUNSTART_SHARED_DATA names no folder")
+_FRAMES = find_real_frames()
+pytestmark = pytest.mark.skipif(_FRAMES is None, reason="the real frames are not here")
 
 PAIR = ["night/lco_1.fits.fz", "night/lco_2.fits.fz"]
 COLORS = ["night/lco_red.fits", "night/lco_green.fits", "night/lco_blue.fits"]
@@ -29,7 +25,8 @@ RAW = "night/a8280271.fits"
 
 @pytest.fixture
 def real(bench: Bench) -> Bench:
-    for path in (Path(_SHARED) / "fits").iterdir():
+    assert _FRAMES is not None
+    for path in _FRAMES.iterdir():
         shutil.copyfile(path, bench.folder / path.name)
     return bench
 
