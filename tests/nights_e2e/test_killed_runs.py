@@ -21,13 +21,13 @@ from sensors.backfills import make_backfill
 pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.timeout(300)]
 
 BACKFILL = "killed-nights"
-NIGHTS = [night(number) for number in range(5)]
+NIGHTS = [night(number) for number in range(4)]
 
 
 def test_a_backfill_whose_processes_are_killed_completes_with_the_same_products(
     observatory: Callable[..., tuple[NightPlace, DagsterFacility]],
 ) -> None:
-    place, facility = observatory("abandoned_runs", more={"NIGHT_TEST_SILENCE": "15"})
+    place, facility = observatory("abandoned_runs", more={"NIGHT_TEST_SILENCE": "8"})
     for of in NIGHTS:
         place.take(of)
     subset = night_partitions(place.site).subset_with_partition_keys(NIGHTS)
