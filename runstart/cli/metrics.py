@@ -56,12 +56,11 @@ def metrics_command(
 
 def _open(url: str) -> ObjectStore:
     """Return a store that answers, or fails, within the time that Prometheus gives a scrape."""
-    from runstart.storage import open_store
+    from runstart.storage import make_s3_client, open_store
 
     if not url.startswith("s3:"):
         return open_store(url)
-    import boto3
     from botocore.config import Config
 
     quick = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2, "mode": "standard"})
-    return open_store(url, boto3.client("s3", config=quick))
+    return open_store(url, make_s3_client(config=quick))

@@ -14,7 +14,7 @@ from runstart.fits.folder_source import locate_file
 from runstart.fits.http_files import HttpClient
 from runstart.fits.reference import FitsReference, without_secrets
 from runstart.fits.source import FitsSource, Located
-from runstart.storage import ObjectMissing, S3Store
+from runstart.storage import ObjectMissing, S3Store, make_s3_client
 
 __all__ = ["UriSource"]
 
@@ -106,9 +106,7 @@ class UriSource(FitsSource):
 
     def _bucket(self, name: str) -> _Bucket:
         if self._s3_client is None:
-            import boto3
-
-            self._s3_client = boto3.client("s3")
+            self._s3_client = make_s3_client()
         return _Bucket(self._s3_client, name)
 
 

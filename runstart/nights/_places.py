@@ -25,7 +25,7 @@ from runstart.fits.reference import check_basename
 from runstart.nights._arrival import Arrival, Listing
 from runstart.nights._header import find_time, reader
 from runstart.nights.site import Site
-from runstart.storage import ObjectMissing, open_store
+from runstart.storage import ObjectMissing, make_s3_client, open_store
 
 _SUFFIXES = (".fits", ".fits.fz", ".fit", ".fts")
 # Almost all names are of this kind: it spares half of the time of a listing.
@@ -227,9 +227,7 @@ def open_bucket(site: Site, s3_client: Any = None) -> Any:
     from runstart.nights._bucket import Bucket
 
     if s3_client is None:
-        import boto3
-
-        s3_client = boto3.client("s3")
+        s3_client = make_s3_client()
     named: Any = open_store(site.exposures, s3_client)
     return Bucket(s3_client, named.bucket, named.prefix.rstrip("/"))
 

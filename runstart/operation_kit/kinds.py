@@ -34,7 +34,10 @@ _REFERENCE_SCHEMA: dict[str, Any] = {
         {
             "type": "object",
             "properties": {
-                "source": {"type": "string", "description": "archive, store, the name of a site, or of a declared folder"},
+                "source": {
+                    "type": "string",
+                    "description": "archive, store, the name of a site, or of a declared folder",
+                },
                 "basename": {"type": "string", "description": "Name of the file there"},
                 "uri": {"type": "string", "description": "Address of the file, instead of source and basename"},
                 "filter": {"type": "string", "description": "Its filter, if its header does not say it"},

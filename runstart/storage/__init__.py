@@ -2,7 +2,7 @@
 
 from runstart.storage.file_store import FileStore
 from runstart.storage.object_store import ObjectMissing, ObjectStore, PreconditionFailed, StoredObject, check_key
-from runstart.storage.opening import open_store, store_url
+from runstart.storage.opening import make_s3_client, open_store, store_url
 from runstart.storage.s3_store import S3Store
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "S3Store",
     "StoredObject",
     "check_key",
+    "make_s3_client",
     "open_store",
     "store_url",
 ]

@@ -51,14 +51,22 @@ def open_store(url: str, s3_client: Any = None) -> ObjectStore:
     if scheme == "s3" and rest.startswith("//"):
         bucket, _, prefix = rest.removeprefix("//").partition("/")
         if bucket and (not prefix.strip("/") or is_key(prefix.strip("/"))):
-            return S3Store(_default_client() if s3_client is None else s3_client, bucket, prefix.strip("/"))
+            return S3Store(make_s3_client() if s3_client is None else s3_client, bucket, prefix.strip("/"))
     raise Alert(
         f"{url!r} does not name an object store.",
         "Use file:/absolute/folder, file:relative/folder or s3://bucket/prefix.",
     )
 
 
-def _default_client() -> Any:
+def make_s3_client(**options: Any) -> Any:
+    """Return an S3 client as the standard AWS environment says now.
+
+    Parameters
+    ----------
+    **options
+        As `boto3.client` takes them.
+    """
     import boto3
 
-    return boto3.client("s3")
+    # A session of its own: boto3's default one keeps the credentials of the first client for ever.
+    return boto3.session.Session().client("s3", **options)

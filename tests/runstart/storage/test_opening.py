@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runstart.errors import Alert
-from runstart.storage import FileStore, S3Store, open_store, store_url
+from runstart.storage import FileStore, S3Store, make_s3_client, open_store, store_url
 
 
 @pytest.mark.parametrize("url", ["file:/data/runstart", "file:///data/runstart"])
@@ -52,3 +52,16 @@ def test_the_environment_names_the_store_or_it_is_below_the_current_directory(
     default = f"file:{tmp_path / '.runstart' / 'store'}"
     assert store_url({}) == store_url({"RUNSTART_OBJECT_STORE": ""}) == default
     assert store_url({"RUNSTART_OBJECT_STORE": "s3://b/p"}) == "s3://b/p"
+
+
+def test_each_s3_client_has_the_credentials_of_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    used = []
+    for name in ("first", "second"):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", name)
+        client = make_s3_client()
+        url = client.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "key"})
+        used.append(name in url)
+        client.close()
+    assert used == [True, True]
