@@ -15,7 +15,6 @@ _WHAT_TO_SEE = (
     "This page:         detector, TOF spectrum and ledger of the run that is being taken; refresh it (top right).",
     "Under Automation:  the ticks of run_starts, which launches a run as soon as the instrument announces one.",
     "Under Runs:        what each run says as it goes. Kill the process of one: it resumes and loses nothing.",
-    "Nights:            under Assets, nights_SIMOBS: five nights of a telescope wait to be materialized or backfilled.",
     "Data operations:   under Jobs, such as median or color_image: fill in the Launchpad, launch, and see the pictures.",
     "The script:        edit it while a run is live; its curve on this page follows within seconds.",
 )
@@ -91,6 +90,10 @@ def demo_command(
             console.print(f"\n[bold]{demo.url}[/bold]\n")
             for line in _WHAT_TO_SEE:
                 console.print(f"  {line}")
+            console.print(f"  Five nights:       {demo.nights_url}")
+            console.print(
+                "                     of a telescope, to be materialized or backfilled: Materialize all (top right)."
+            )
             console.print(f"  Metrics:           {demo.metrics_url}")
             console.print(
                 f"\n  The broker keeps {KEPT_SECONDS / 60:g} minutes of events. Logs: {place.data_dir}/*/*.log\n"

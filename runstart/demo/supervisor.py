@@ -22,7 +22,7 @@ from runstart.demo.children import (
     SimulatedNights,
     UserInterface,
 )
-from runstart.demo.place import Place
+from runstart.demo.place import LOCATION_NAME, Place
 from runstart.demo.retention import Retention
 from runstart.errors import Alert, Transient
 from runstart.facility import EmbeddedBroker
@@ -107,6 +107,11 @@ class Demo:
         The page's overview would show the run that was finished last, not the one that is being taken.
         """
         return f"http://127.0.0.1:{self.port}/assets/{self._settings.instrument}/live_run?view=events"
+
+    @property
+    def nights_url(self) -> str:
+        """The page of the simulated site's nights in the Dagster UI."""
+        return f"http://127.0.0.1:{self.port}/locations/{LOCATION_NAME}/asset-groups/nights_{SITE}"
 
     def run(self, stop: threading.Event, welcome: Callable[[], None]) -> None:
         """Start everything, keep it up until `stop` is set, and stop everything.
