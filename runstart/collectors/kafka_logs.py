@@ -208,8 +208,10 @@ class KafkaLogsCollector(Collector):
 
 def _first_at(log: EventLog, partition: int, timestamp_ms: int) -> int:
     """Return the first offset at or after a Kafka time, or the one that comes next."""
+    # The end first: what comes between the two answers must not be passed over.
+    end = log.watermarks(partition)[1]
     found = log.offset_at(partition, timestamp_ms)
-    return log.watermarks(partition)[1] if found is None else found
+    return end if found is None else found
 
 
 def _values(message: Message) -> Iterator[_Value]:

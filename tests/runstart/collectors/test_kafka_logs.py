@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 from epics_worker import small_instrument
 
 from runstart.collectors import Collecting, RunContext, RunFacts, kafka_logs
-from runstart.collectors.kafka_logs import KafkaLogsCollector
+from runstart.collectors.kafka_logs import KafkaLogsCollector, _first_at
 from runstart.collectors.options import KafkaLogsOptions
 from runstart.errors import Alert
 from runstart.events import AlarmMessage, FastSamples, LogMessage, Severity, encode
@@ -106,6 +106,19 @@ def test_values_come_while_the_run_goes_on(facility: Callable[..., Facility]) ->
         time.sleep(0.02)
     collectors.finish(place.stop)
     assert len(book.series()["T"]) == 2
+
+
+def test_a_message_that_comes_while_the_beginning_is_looked_for_is_read() -> None:
+    class Log:
+        end = 0
+
+        def offset_at(self, partition: int, timestamp_ms: int) -> None:
+            self.end = 1  # it comes right after there was none
+
+        def watermarks(self, partition: int) -> tuple[int, int]:
+            return 0, self.end
+
+    assert _first_at(Log(), 0, 5) == 0  # type: ignore[arg-type]
 
 
 def test_all_kinds_of_messages_become_logs(facility: Callable[..., Facility]) -> None:
