@@ -60,7 +60,7 @@ def _define_job(operation: "Operation") -> dg.JobDefinition:
 
 
 def _define_op(operation: "Operation") -> dg.OpDefinition:
-    from runstart.operation_kit.keys import library_version
+    from runstart.operation_kit import library_version
 
     asset_key = _output_key(operation)
 

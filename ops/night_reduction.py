@@ -138,8 +138,7 @@ class _NightReduction:
         from runstart.nights import CHECKS
 
         blocking = [check for check in CHECKS if check.asset == asset and check.blocking]
-        verdicts = [self._verdict(check) for check in blocking]
-        return any(not verdict.passed and verdict.severity == "error" for verdict in verdicts)
+        return any(self._verdict(check).is_error for check in blocking)
 
     def _verdict(self, check: Check) -> Verdict:
         records = {needed: self._work.record(needed) for needed in (check.asset, *check.needs)}
@@ -177,7 +176,7 @@ class _NightReduction:
                 blocking=False,
                 partition=self._night,
             )
-            if not verdict.passed and verdict.severity == "error":
+            if verdict.is_error:
                 text = f"{asset}: {check.name}: {verdict.text}"
                 if check.blocking:
                     self._fail(asset, text)

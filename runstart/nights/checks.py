@@ -54,6 +54,11 @@ class Verdict:
     text: str
     figures: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_error(self) -> bool:
+        """Whether the asset is not what it should be."""
+        return not self.passed and self.severity == "error"
+
 
 @dataclass(frozen=True)
 class Check:

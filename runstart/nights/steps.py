@@ -34,7 +34,7 @@ from runstart.nights.record import (
     save_record,
 )
 from runstart.nights.work import Contents, NightWork, data_operations
-from runstart.operation_kit.keys import library_version
+from runstart.operation_kit import library_version
 
 
 def _nothing(_work: NightWork) -> Any:

@@ -4,7 +4,7 @@ from runstart.operation_kit.declaration import Input, Operation, operation
 from runstart.operation_kit.entry import Entry, OutputFile, entry_folder, find_output, load_entry
 from runstart.operation_kit.execution import Answer, Request, Workplace, execute, prepare
 from runstart.operation_kit.finding import find_operation, find_operations
-from runstart.operation_kit.keys import make_key
+from runstart.operation_kit.keys import library_version, make_key
 from runstart.operation_kit.kinds import (
     ColorChannels,
     Fits,
@@ -56,6 +56,7 @@ __all__ = [
     "find_operation",
     "find_operations",
     "find_output",
+    "library_version",
     "list_kept",
     "load_entry",
     "make_key",
