@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from runstart.nights._arrival import Arrival, Listing
 from runstart.nights.again import (
     Choice,
     NightState,
@@ -32,6 +31,7 @@ from runstart.nights.site import Keywords, Limits, Site
 from runstart.nights.sources import add_sites, find_sites_file
 from runstart.nights.steps import STEPS, Step, code_version, expected_made_of, find_step, make_night, make_step
 from runstart.nights.work import NightWork
+from runstart.places import Arrival, Listing
 
 __all__ = [
     "CHECKS",

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from runstart.errors import Alert, Transient
-from runstart.nights._arrival import Arrival
 from runstart.nights.calendar import is_night
 from runstart.nights.site import Site
+from runstart.places import Arrival
 from runstart.storage import ObjectMissing, ObjectStore, PreconditionFailed
 
 FORMAT = 1

@@ -2,8 +2,8 @@
 
 Everything that lies there is listed at each tick and compared with what was handed out before, by name and version. A
 watermark of modification times would be cheaper and wrong: nights are copied with their old times, folders are moved
-into place, and uploads in parts bear the time of their begin. See `_seen` for what a cursor is and why nothing is lost
-or doubled when a tick fails; a file that is written again is new again.
+into place, and uploads in parts bear the time of their begin. See `runstart.places.seen` for what a cursor is and why
+nothing is lost or doubled when a tick fails; a file that is written again is new again.
 
 A file is left alone while it changes and while it is truncated; one that stays so for an hour is handed out all the
 same, so that the index of its night tells of it, and once more when it is whole. A file whose header has no time belongs
@@ -22,12 +22,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from runstart.errors import Alert
-from runstart.nights._arrival import Arrival, Listing
 from runstart.nights._catalog import load_nights, remember
-from runstart.nights._places import FileGone, Place, open_place
-from runstart.nights._seen import Cursor, Seen
+from runstart.nights._places import ExposurePlace, open_place
 from runstart.nights.calendar import night_of
 from runstart.nights.site import Site
+from runstart.places import Arrival, Cursor, FileGone, Listing, Seen
 from runstart.storage import ObjectStore
 
 TRUNCATED_FOR_LONG_S = 3600.0
@@ -141,7 +140,7 @@ def find_new(
     """
     now = datetime.now(UTC) if now is None else now
     deadline = time.monotonic() + patience_s
-    seen = Seen(store, site, Cursor.from_text(cursor))
+    seen = Seen(store, site.folder("arrivals"), Cursor.from_text(cursor))
     place = open_place(site, s3_client)
     listing = place.listing()
     refused = {name: why for name, why in listing.refused.items() if seen.version(name) != _REFUSED}
@@ -279,7 +278,7 @@ class NightFiles:
 
 
 def _look_until(
-    place: Place, site: Site, arrivals: Iterable[Arrival], now: datetime, most: int, deadline: float
+    place: ExposurePlace, site: Site, arrivals: Iterable[Arrival], now: datetime, most: int, deadline: float
 ) -> list[_Look]:
     """Return what is seen of the first files, until enough are whole or the time is over."""
     looks: list[_Look] = []
@@ -292,7 +291,7 @@ def _look_until(
     return looks
 
 
-def _look_at(place: Place, site: Site, arrivals: Iterable[Arrival], now: datetime) -> Iterator[_Look]:
+def _look_at(place: ExposurePlace, site: Site, arrivals: Iterable[Arrival], now: datetime) -> Iterator[_Look]:
     """Yield what is seen of each file, in order; files are read a few at a time."""
     remaining = iter(arrivals)
     with ThreadPoolExecutor(_AT_ONCE, "arrivals") as pool:
@@ -300,7 +299,7 @@ def _look_at(place: Place, site: Site, arrivals: Iterable[Arrival], now: datetim
             yield from pool.map(lambda arrival: _look(place, site, arrival, now), some)
 
 
-def _look(place: Place, site: Site, arrival: Arrival, now: datetime) -> _Look:
+def _look(place: ExposurePlace, site: Site, arrival: Arrival, now: datetime) -> _Look:
     moment = None
     try:
         left_alone = place.unfinished(arrival, now.timestamp())

@@ -30,10 +30,10 @@ from runstart.nights.work import Contents
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runstart.nights._arrival import Arrival
     from runstart.nights.record import Record
     from runstart.nights.site import Site
     from runstart.nights.work import NightWork
+    from runstart.places import Arrival
 
 READING = 1  # raised when headers or pixels are read in another way
 LEFT_OUT = "Left out of all nights: "

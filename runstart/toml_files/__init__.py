@@ -10,5 +10,17 @@ from runstart.toml_files.document import (
     describe_unknown_key,
     read_document,
 )
+from runstart.toml_files.named_tables import absolute_address, known_keys, named_tables, validate_named
 
-__all__ = ["Document", "FieldPath", "Problem", "describe_error", "describe_unknown_key", "read_document"]
+__all__ = [
+    "Document",
+    "FieldPath",
+    "Problem",
+    "absolute_address",
+    "describe_error",
+    "describe_unknown_key",
+    "known_keys",
+    "named_tables",
+    "read_document",
+    "validate_named",
+]

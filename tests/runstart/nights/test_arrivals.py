@@ -11,8 +11,8 @@ from exposure_files import NOW, header_only, image, make_site, put
 
 from runstart.errors import Alert
 from runstart.nights import Found, Listing, NightFiles, files_by_night, find_new, list_arrivals, night_of
-from runstart.nights import _seen as seen_files
-from runstart.nights._places import FolderPlace
+from runstart.places import FolderPlace
+from runstart.places import seen as seen_files
 from runstart.storage import FileStore
 
 EVENING, MORNING = "2026-03-01T22:00:00", "2026-03-02T04:00:00.5"
@@ -249,12 +249,6 @@ def test_the_cursor_stays_short_and_few_objects_are_kept(
         assert len([key for key in file_store.list("nights/OBS/arrivals/") if "seen-" in key]) <= 4
     assert got == [f"{number:02d}.fits" for number in range(20)]
     assert names(find_new(site, cursor, file_store, now=NOW)) == {}
-
-
-@pytest.mark.parametrize("cursor", ["x", "{}", "[]", '{"format": 2, "seen": ["", ""], "replaced": []}', '"a"'])
-def test_a_damaged_cursor_is_an_alert(folder: Path, file_store: FileStore, cursor: str) -> None:
-    with pytest.raises(Alert, match="Clear the sensor's cursor"):
-        find_new(make_site(folder), cursor, file_store, now=NOW)
 
 
 def test_a_cursor_whose_object_is_gone_is_an_alert_and_clearing_it_helps(

@@ -13,8 +13,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from runstart.nights import _seen as seen_files
 from runstart.nights import find_new
+from runstart.places import seen as seen_files
 from runstart.storage import FileStore
 
 NAMES = st.sampled_from(["a.fits", "b.fit", "c.fits.fz", "sub/d.fits", "sub/e.fts"])

@@ -1,4 +1,4 @@
-"""A file that lies where a site's exposures arrive."""
+"""A file that lies where files arrive."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A file where a site's exposures arrive.
+    """A file that lies where files arrive.
 
     Attributes
     ----------
     name : str
-        Its path below the site's folder or prefix.
+        Its path below the folder or prefix.
     version : str
         Changes when the file does.
     size : int
@@ -30,14 +30,14 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Listing:
-    """What lies where a site's exposures arrive.
+    """What lies where files arrive.
 
     Attributes
     ----------
     arrivals : tuple of Arrival
-        The FITS files, whole or not, by name.
+        The files that are looked for, whole or not, by name.
     refused : mapping of str to str
-        Why a FITS file cannot be an exposure, by its name.
+        Why a file cannot be taken, by its name.
     """
 
     arrivals: tuple[Arrival, ...]

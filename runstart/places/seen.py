@@ -1,4 +1,4 @@
-"""Which files of a site were handed out already: a small cursor that names two objects of the store.
+"""Which files of a place were handed out already: a small cursor that names two objects of the store.
 
 A cursor must be kept together with what it stands for, and Dagster keeps one with every tick: it has to be short. So the
 names and versions lie in the object store, in objects that never change and are named by their content: a large one,
@@ -19,16 +19,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runstart.errors import Alert
-from runstart.nights.site import Site
 from runstart.storage import ObjectMissing, ObjectStore
 
 FORMAT = 1
 SMALL = 4096  # files in the small object
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_FORGET = "Clear the sensor's cursor: every file then counts as new; nights that are done stay as they are."
+_FORGET = "Clear the sensor's cursor: every file then counts as new; what is done already stays as it is."
 
-# The large object of each site as it was read last; an object never changes.
+# The large object of each folder as it was read last; an object never changes.
 _read_last: dict[str, tuple[str, Mapping[str, str]]] = {}
 
 
@@ -81,8 +80,8 @@ class Seen:
     ----------
     store : ObjectStore
         Has the objects.
-    site : Site
-        Whose files.
+    folder : str
+        Where in the store they lie.
     cursor : Cursor
         As it was kept.
 
@@ -92,11 +91,11 @@ class Seen:
         If an object that the cursor names is not there.
     """
 
-    def __init__(self, store: ObjectStore, site: Site, cursor: Cursor) -> None:
+    def __init__(self, store: ObjectStore, folder: str, cursor: Cursor) -> None:
         self._store = store
-        self._folder = site.folder("arrivals")
+        self._folder = folder
         self._cursor = cursor
-        self._large = self._load_large(site.name)
+        self._large = self._load_large()
         self._small = self._load(cursor.small)
         self._is_changed = False
 
@@ -123,13 +122,13 @@ class Seen:
         named = {self._cursor.large, self._cursor.small} - {large, small, ""}
         return Cursor(large, small, tuple(sorted(named)))
 
-    def _load_large(self, site: str) -> Mapping[str, str]:
+    def _load_large(self) -> Mapping[str, str]:
         digest = self._cursor.large
-        last = _read_last.get(site)
+        last = _read_last.get(self._folder)
         if last is not None and last[0] == digest:
             return last[1]
         files = self._load(digest)
-        _read_last[site] = (digest, files)
+        _read_last[self._folder] = (digest, files)
         return files
 
     def _load(self, digest: str) -> dict[str, str]:
