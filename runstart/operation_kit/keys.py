@@ -10,21 +10,19 @@ order. Equal content under other names finds what was made first, with the names
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import runstart
+from runstart import source_digest
 from runstart.errors import Alert
 from runstart.fits import FitsReference, ResolvedFile
 from runstart.operation_kit.declaration import Operation
 from runstart.operation_kit.kinds import ColorChannels, Fits
 
-_SOURCES = ("images", "fits")
+_SOURCES = ("images", "fits", "operation_kit/outputs.py")
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 Resolved = Mapping[FitsReference, ResolvedFile]
@@ -76,18 +74,7 @@ def describe_request(
 
 def library_version() -> str:
     """Return the version of the library, and 12 digits of the SHA-256 of the sources that outputs depend on."""
-    return f"{runstart.__version__}+{_digest_sources(Path(runstart.__file__).parent)[:12]}"
-
-
-@functools.cache
-def _digest_sources(package: Path) -> str:
-    """Return the SHA-256 of names and contents, as they were when this process asked first."""
-    paths = [path for folder in _SOURCES for path in (package / folder).glob("*.py")]
-    digest = hashlib.sha256()
-    for path in sorted([*paths, package / "operation_kit" / "outputs.py"]):
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
-        digest.update(f"{path.relative_to(package).as_posix()} {content}\n".encode())
-    return digest.hexdigest()
+    return source_digest.library_version(*_SOURCES)
 
 
 def make_key(made_of: Mapping[str, Any]) -> str:
