@@ -69,7 +69,7 @@ def test_without_a_cursor_the_newest_of_each_instrument_is_launched_and_all_are_
 def test_a_backlog_of_thousands_takes_several_ticks_and_launches_one(
     unsaved: None, cluster: FakeCluster, sensor: Sensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runstart.live.run_starts.MOST_MESSAGES", 300)
+    monkeypatch.setattr("runstart.kafka.announcement_search.MOST_MESSAGES", 300)
     cluster.create("sans_info", 3)
     for number in range(3000):
         write(cluster, partition=number % 3)(run_start(f"s{number}", number), number)
@@ -303,8 +303,8 @@ def test_a_topic_that_is_away_for_a_while_keeps_its_place(cluster: FakeCluster, 
 def test_a_backlog_that_is_away_while_it_is_read_is_read_later(
     cluster: FakeCluster, sensor: Sensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runstart.live.run_starts.MOST_MESSAGES", 1)
-    monkeypatch.setattr("runstart.live.run_starts.READ_MESSAGES", 2)
+    monkeypatch.setattr("runstart.kafka.announcement_search.MOST_MESSAGES", 1)
+    monkeypatch.setattr("runstart.kafka.announcement_search.READ_MESSAGES", 2)
     for number in range(6):
         write(cluster)(run_start(f"{number}", number), number)
     runs = sensor.tick().runs
