@@ -7,7 +7,6 @@ three planes) are shown as they are.
 
 from __future__ import annotations
 
-import base64
 import io
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,10 +26,6 @@ SMALL_SIDE = 200
 
 _QUALITY = 95
 _LONGEST_SIDE = 65500  # of a JPEG
-_THUMBNAIL_QUALITY = 60
-_SIDES = (128, 112, 96, 80, 64, 56, 48, 40, 32, 24, 16, 8)  # of a thumbnail, tried until it is small enough
-_SHOWN_SIDE = 240
-_THUMBNAIL_BYTES = 570  # as base64 in an SVG it stays below 1,000 characters of markdown
 
 
 class Previews(NamedTuple):
@@ -64,12 +59,9 @@ class Previews(NamedTuple):
         title : str
             Any text; only harmless letters are kept.
         """
-        from runstart.product.thumbnails import svg_markdown
+        from runstart.product import SmallPicture
 
-        factor = max(1, _SHOWN_SIDE // max(self.thumbnail_size))
-        width, height = (length * factor for length in self.thumbnail_size)
-        uri = "data:image/webp;base64," + base64.b64encode(self.thumbnail).decode()
-        return svg_markdown(title, width, height, f"<image href='{uri}' width='{width}' height='{height}'/>")
+        return SmallPicture(self.thumbnail_size, self.thumbnail).as_markdown(title)
 
 
 def make_previews(image: npt.ArrayLike, limits: tuple[float, float] | None = None) -> Previews:
@@ -92,19 +84,21 @@ def make_previews(image: npt.ArrayLike, limits: tuple[float, float] | None = Non
     Alert
         It is no image, or one side is longer than a JPEG can be; the limits are wrong.
     """
+    from runstart.product import small_picture
+
     picture = _picture(image, limits)
     if max(picture.size) > _LONGEST_SIDE:
         message = f"the image of {picture.height} x {picture.width} pixels is longer than a JPEG's 65500."
         raise Alert(message, "Cut it into smaller images.")
     small = picture.copy()
     small.thumbnail((SMALL_SIDE, SMALL_SIDE))
-    thumbnail_size, thumbnail = _thumbnail(picture)
+    thumbnail = small_picture(picture)
     return Previews(
         large_jpeg=_encode(picture, "JPEG", quality=_QUALITY),
         small_jpeg=_encode(small, "JPEG", quality=_QUALITY),
         tiff=_encode(picture, "TIFF", compression="tiff_lzw"),
-        thumbnail=thumbnail,
-        thumbnail_size=thumbnail_size,
+        thumbnail=thumbnail.webp,
+        thumbnail_size=thumbnail.size,
     )
 
 
@@ -122,28 +116,6 @@ def _picture(image: npt.ArrayLike, limits: tuple[float, float] | None) -> Image.
         zmin, zmax = auto_limits(array) if limits is None else limits
         levels = to_bytes(array, zmin, zmax)
     return Image.fromarray(np.ascontiguousarray(levels[::-1]))
-
-
-def _thumbnail(picture: Image.Image) -> tuple[tuple[int, int], bytes]:
-    """Return the size and the WebP of the largest thumbnail that is small enough."""
-    encoded = {side: _small_webp(picture, side) for side in _SIDES[-1:]}
-    first, last = 0, len(_SIDES) - 1
-    while first < last:
-        middle = (first + last) // 2
-        encoded[_SIDES[middle]] = _small_webp(picture, _SIDES[middle])
-        if len(encoded[_SIDES[middle]][1]) <= _THUMBNAIL_BYTES:
-            last = middle
-        else:
-            first = middle + 1
-    return encoded[_SIDES[last]]
-
-
-def _small_webp(picture: Image.Image, side: int) -> tuple[tuple[int, int], bytes]:
-    from PIL import Image
-
-    small = picture.copy()
-    small.thumbnail((side, side), Image.Resampling.BOX)
-    return small.size, _encode(small, "WEBP", quality=_THUMBNAIL_QUALITY, method=4)
 
 
 def _encode(picture: Image.Image, kind: str, **options: int | str) -> bytes:

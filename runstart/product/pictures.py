@@ -40,6 +40,7 @@ LOG_HEIGHT = 150
 """Height of a log in the logs' picture in pixels; its width is half of the picture's."""
 
 drawing = threading.Lock()
+"""Held by whoever draws: matplotlib's caches belong to one thread at a time."""
 
 
 def overview_png(product: RunProduct) -> bytes:

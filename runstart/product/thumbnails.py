@@ -1,15 +1,15 @@
 """Pictures so small that Dagster's pages show them in place.
 
 The pages show markdown of fewer than 1,000 characters at once and anything longer behind a click. So a thumbnail
-is an SVG as a data URI: the TOF spectrum as one path, a bank as a small PNG that the SVG enlarges. The full
-pictures are in `runstart.product.pictures`.
+is an SVG as a data URI: the TOF spectrum as one path, a bank as a small PNG that the SVG enlarges, any other picture as
+a WebP. The full pictures are in `runstart.product.pictures`.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LONGEST_MARKDOWN",
+    "SmallPicture",
     "curve_thumbnail",
     "detector_thumbnail",
     "image_thumbnail",
+    "small_picture",
     "svg_markdown",
     "thumbnails",
     "tof_thumbnail",
@@ -41,6 +43,38 @@ _SIDES = (64, 56, 48, 42, 36, 30, 26, 22, 18, 14, 10)  # cells along the longer 
 _SHADES = 16
 _MOST_BANKS = 2
 _TINY = 1e-300  # instead of dividing by 0
+_WEBP_SIDES = (128, 112, 96, 80, 64, 56, 48, 40, 32, 24, 16, 8)  # tried until it is small enough
+_WEBP_BYTES = 570  # as base64 in an SVG it stays below LONGEST_MARKDOWN
+_WEBP_QUALITY = 60
+_SHOWN_SIDE = 240
+
+
+class SmallPicture(NamedTuple):
+    """A picture that fits into a thumbnail.
+
+    Attributes
+    ----------
+    size : tuple of int
+        Width and height.
+    webp : bytes
+        Less than 600.
+    """
+
+    size: tuple[int, int]
+    webp: bytes
+
+    def as_markdown(self, title: str) -> str:
+        """Return markdown that shows the picture, shorter than 1,000 characters.
+
+        Parameters
+        ----------
+        title : str
+            Any text; only harmless letters are kept.
+        """
+        factor = max(1, _SHOWN_SIDE // max(self.size))
+        width, height = (length * factor for length in self.size)
+        uri = "data:image/webp;base64," + base64.b64encode(self.webp).decode()
+        return svg_markdown(title, width, height, f"<image href='{uri}' width='{width}' height='{height}'/>")
 
 
 def thumbnails(product: RunProduct) -> dict[str, str]:
@@ -113,12 +147,40 @@ def image_thumbnail(title: str, image: npt.NDArray[Any]) -> str:
     return markdown
 
 
+def small_picture(picture: Image.Image) -> SmallPicture:
+    """Return a picture as the largest WebP that is small enough for a thumbnail; a smaller one is not enlarged.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+        Of any size.
+    """
+    encoded = {side: _small_webp(picture, side) for side in _WEBP_SIDES[-1:]}
+    first, last = 0, len(_WEBP_SIDES) - 1
+    while first < last:
+        middle = (first + last) // 2
+        encoded[_WEBP_SIDES[middle]] = _small_webp(picture, _WEBP_SIDES[middle])
+        if len(encoded[_WEBP_SIDES[middle]].webp) <= _WEBP_BYTES:
+            last = middle
+        else:
+            first = middle + 1
+    return encoded[_WEBP_SIDES[last]]
+
+
 def svg_markdown(title: str, width: int, height: int, shape: str) -> str:
     """Return markdown with an SVG of a size in pixels; of the title only harmless letters are kept."""
     svg = f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}'>{shape}</svg>"
     letters = "".join(c for c in title if c.isalnum() or c in " -_")[:30]
     uri = "data:image/svg+xml," + quote(svg, safe="/:;,=+'")
     return f"![{letters}]({uri})"
+
+
+def _small_webp(picture: Image.Image, side: int) -> SmallPicture:
+    small = picture.copy()
+    small.thumbnail((side, side), Image.Resampling.BOX)
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=_WEBP_QUALITY, method=4)
+    return SmallPicture(small.size, buffer.getvalue())
 
 
 def _mean_blocks(counts: npt.NDArray[Any], most: int) -> npt.NDArray[np.float64]:
