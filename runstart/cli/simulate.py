@@ -1,4 +1,4 @@
-"""`runstart simulate`: publishes the runs of a simulated instrument; `runstart simulate night` writes exposures."""
+"""`runstart simulate`: publishes the runs of a simulated instrument; its commands write exposures and scans."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from runstart.cli._options import (
     find_instrument,
 )
 from runstart.cli.simulate_night import simulate_night_command
+from runstart.cli.simulate_scan import simulate_scan_command
 from runstart.errors import Alert
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 simulate_app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
 simulate_app.command("night")(simulate_night_command)
+simulate_app.command("scan")(simulate_scan_command)
 
 
 @simulate_app.callback()
@@ -45,7 +47,7 @@ def simulate_command(
     bootstrap_servers: BootstrapServers = None,
     instruments: InstrumentsFile = DEFAULT_INSTRUMENTS_FILE,
 ) -> None:
-    """Publish a simulated small-angle scattering instrument on Kafka, run after run; or simulate a telescope's night.
+    """Publish a simulated small-angle scattering instrument on Kafka, run after run; or simulate a night or scans.
 
     Cold neutrons scatter from silver behenate, spheres or stretched collagen
     in turn: rings that grow with the time of flight, around a beam stop. From
@@ -69,6 +71,10 @@ def simulate_command(
     A night of a telescope, as FITS files in a folder:
 
         [green]runstart simulate night exposures[/green]
+
+    A scan of an electron microscope, as frames in a folder:
+
+        [green]runstart simulate scan scans[/green]
     """
     if context.invoked_subcommand is not None:
         _refuse_options(context, context.invoked_subcommand)
