@@ -11,8 +11,10 @@ from runstart.cli.alerts import alerts_app
 from runstart.cli.demo import demo_command
 from runstart.cli.instruments import instruments_app
 from runstart.cli.metrics import metrics_command
+from runstart.cli.microscopes import microscopes_app
 from runstart.cli.operations import operations_app
 from runstart.cli.replay import replay_command
+from runstart.cli.scans import scans_app
 from runstart.cli.simulate import simulate_app
 from runstart.cli.sites import sites_app
 
@@ -29,8 +31,10 @@ app = typer.Typer(
 )
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(instruments_app, name="instruments")
+app.add_typer(microscopes_app, name="microscopes")
 app.add_typer(operations_app, name="operations")
 app.add_typer(sites_app, name="sites")
+app.add_typer(scans_app, name="scans")
 app.add_typer(simulate_app, name="simulate")
 app.command("demo")(demo_command)
 app.command("metrics")(metrics_command)

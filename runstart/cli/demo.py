@@ -48,8 +48,8 @@ def demo_command(
 ) -> None:
     """Show live reduction: a simulated instrument, Kafka, an object store and Dagster, on this machine.
 
-    A run of a minute starts every 65 seconds. Everything listens on loopback only and writes to one folder, some
-    100 MB an hour. Ctrl-C stops everything and removes the folder.
+    A run of a minute starts every 65 seconds, and a microscope takes two scans. Everything listens on loopback only
+    and writes to one folder: 300 MB for the scans and some 100 MB an hour. Ctrl-C stops everything and removes the folder.
 
     [bold]Examples[/bold]
 
@@ -94,6 +94,8 @@ def demo_command(
             console.print(
                 "                     of a telescope, to be materialized or backfilled: Materialize all (top right)."
             )
+            console.print(f"  A microscope:      {demo.scans_url}")
+            console.print("                     takes two scans; their pictures grow on this page while frames are written.")
             console.print(f"  Metrics:           {demo.metrics_url}")
             console.print(
                 f"\n  The broker keeps {KEPT_SECONDS / 60:g} minutes of events. Logs: {place.data_dir}/*/*.log\n"
