@@ -20,6 +20,8 @@ BENCHMARKS = (
     "run_start",
     "stacks",
     "operation_cache",
+    "frames",
+    "fan_out",
 )
 
 

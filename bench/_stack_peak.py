@@ -25,7 +25,8 @@ def measure_in_child(method: str, memory_limit: int, paths: Sequence[Path]) -> d
     return found
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
+    """Return the most memory that this process has had resident."""
     # Unlike getrusage's, this begins anew with the program.
     if _STATUS.exists():
         for line in _STATUS.read_text().splitlines():
@@ -40,11 +41,11 @@ def _main(method: str, memory_limit: str, *paths: str) -> None:
 
     # Compiles, or loads what is compiled; one file takes next to no memory.
     stack_files(paths[:1], method, 48 * 2**20)
-    before = _peak_bytes()
+    before = peak_bytes()
     began = time.perf_counter()
     stack_files(paths, method, int(memory_limit))
     seconds = time.perf_counter() - began
-    peak = _peak_bytes()
+    peak = peak_bytes()
     print(json.dumps({"seconds": seconds, "peak_bytes": peak, "added_bytes": peak - before}))
 
 

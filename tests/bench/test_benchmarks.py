@@ -45,6 +45,12 @@ needs_ccdproc = pytest.mark.skipif(
 )
 
 
+needs_frame_peers = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("libertem", "stempy")),
+    reason="LiberTEM and stempy, peers, are in the extra `bench`",
+)
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     "name",
@@ -57,6 +63,7 @@ needs_ccdproc = pytest.mark.skipif(
         "script_interference",
         pytest.param("stacks", marks=needs_ccdproc),
         pytest.param("operation_cache", marks=needs_ccdproc),
+        pytest.param("frames", marks=needs_frame_peers),
     ],
 )
 def test_prints_one_json_object_a_line(name: str) -> None:
