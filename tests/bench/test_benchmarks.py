@@ -64,6 +64,7 @@ needs_frame_peers = pytest.mark.skipif(
         pytest.param("stacks", marks=needs_ccdproc),
         pytest.param("operation_cache", marks=needs_ccdproc),
         pytest.param("frames", marks=needs_frame_peers),
+        "fan_out",
     ],
 )
 def test_prints_one_json_object_a_line(name: str) -> None:
