@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from runstart.errors import Alert
 from runstart.frame_files.source import ScanHeader
-from runstart.frames.model import DENSE_DTYPES, Shape
+from runstart.frames import DENSE_DTYPES, Shape
 
 MOST_PIXELS = 2**26  # of a frame: 8192 x 8192
 MOST_POSITIONS = 2**26  # of a scan
@@ -118,3 +118,13 @@ def check_range(start: int, stop: int, count: int) -> None:
 def positions_of(slots: NDArray[np.int64], per_position: int) -> NDArray[np.int64]:
     """Return the scan positions of slots; -1 for `NO_SLOT`."""
     return slots // per_position
+
+
+def without_events(
+    starts: NDArray[np.int64], events: NDArray[np.uint32], frames: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """Return the starts and events of sparse frames, of which some have lost their events."""
+    lengths = np.diff(starts)
+    is_lost = np.isin(np.arange(len(lengths)), frames)
+    kept = events[~np.repeat(is_lost, lengths)]
+    return np.concatenate([[0], np.cumsum(np.where(is_lost, 0, lengths))]).astype(np.int64), kept

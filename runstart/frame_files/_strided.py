@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from runstart.frame_files._limits import check_range, kept_dtype, positions_of, refused
 from runstart.frame_files.blob import Blob
 from runstart.frame_files.source import FrameSource, ScanHeader
-from runstart.frames.model import DenseFrames, Shape
+from runstart.frames import DenseFrames, Shape
 
 _JUNK = 2**16
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from runstart.errors import Alert
 from runstart.frame_files._limits import MOST_PIXELS, MOST_POSITIONS, refused
-from runstart.frames.model import DENSE_DTYPES, DenseFrames, Frames, Shape, SparseFrames
+from runstart.frames import DENSE_DTYPES, DenseFrames, Frames, Shape, SparseFrames
 
 __all__ = [
     "BatchedFrameHeader",

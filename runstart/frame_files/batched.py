@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runstart.errors import Alert
-from runstart.frame_files._limits import check_header, check_range, positions_of, refused
+from runstart.frame_files._limits import check_header, check_range, positions_of, refused, without_events
 from runstart.frame_files.batch import (
     EVENT,
     LONGEST_META,
@@ -29,7 +29,7 @@ from runstart.frame_files.batch import (
 )
 from runstart.frame_files.blob import Blob
 from runstart.frame_files.source import NO_SLOT, FrameSource, ScanHeader
-from runstart.frames.model import DenseFrames, Frames, SparseFrames
+from runstart.frames import DenseFrames, Frames, SparseFrames
 
 __all__ = ["MAGIC", "BatchWriter", "open_batches"]
 
@@ -267,10 +267,7 @@ class _BatchSource(FrameSource):
         if is_outside.any():
             frames = np.unique(np.searchsorted(starts, np.flatnonzero(is_outside), "right") - 1)
             slots[frames] = NO_SLOT
-            lengths = np.diff(starts)
-            events = events[~np.repeat(np.isin(np.arange(len(slots)), frames), lengths)]
-            lengths[frames] = 0
-            starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+            starts, events = without_events(starts, events, frames)
             with self._lock:
                 self._damaged.update((start + frames).tolist())
         positions = positions_of(slots, self.header.frames_per_position)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import io
 import os
@@ -254,7 +255,8 @@ class BlobFile(io.RawIOBase):
         try:
             got = self._blob.read_into(self._position, view)
         except (Alert, Transient) as error:
-            self.error = error
+            # Without its traceback, which would keep alive what a library has opened, up to the end of the process.
+            self.error = copy.copy(error)
             raise
         self._position += got
         return got

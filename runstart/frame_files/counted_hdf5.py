@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runstart.errors import Alert
-from runstart.frame_files._limits import check_header, check_range, positions_of, refused
+from runstart.frame_files._global_heap import REFERENCE, read_lists
+from runstart.frame_files._limits import check_header, check_range, positions_of, refused, without_events
 from runstart.frame_files.source import NO_SLOT, FrameSource, ScanHeader
-from runstart.frames.model import Shape, SparseFrames
+from runstart.frames import Shape, SparseFrames
 
 if TYPE_CHECKING:
     from runstart.frame_files._hdf5_access import Hdf5File
@@ -31,7 +32,6 @@ VERSION = 3
 _GROUP = "electron_events"
 _AT_ONCE = 2**14  # frames
 _PER_FRAME = 16  # bytes in memory, besides its events: position and start
-_REFERENCE = np.dtype([("length", "<u4"), ("heap", "<u8"), ("index", "<u4")])  # HDF5 file format, III.B
 
 
 def write_counted(
@@ -98,8 +98,8 @@ class CountedSource(FrameSource):
         placed = file.dataset(f"{_GROUP}/scan_positions")
         scan_shape = _attribute_shape(placed, ("Ny", "Nx"), file.name)
         frame_shape = _attribute_shape(self._frames, ("Nx", "Ny"), file.name)
-        if self._frames.ndim != 1 or placed.ndim != 1 or self._frames.dtype.metadata is None:
-            raise refused(file.name, f"has {_GROUP}/frames that are no lists of events")
+        if self._frames.ndim != 1 or placed.ndim != 1 or not _are_lists(self._frames.dtype):
+            raise refused(file.name, f"has {_GROUP}/frames that are no lists of events (of at most 32 bits)")
         positions = math.prod(scan_shape)
         check_header(ScanHeader(scan_shape, frame_shape, "sparse"), file.name)
         version = int(file.root[_GROUP].attrs.get("version", file.root.attrs.get("version", 1)))
@@ -107,7 +107,8 @@ class CountedSource(FrameSource):
         self.header = check_header(ScanHeader(scan_shape, frame_shape, "sparse", each), file.name)
         self._rows = _recorded(file.root[_GROUP], len(self._frames))
         self._slots = slots[self._rows]
-        self._lengths = _stored_lengths(file, self._frames)
+        self._references = _references(file, self._frames)
+        self._lengths = None if self._references is None else self._references["length"].astype(np.int64)
         self._damaged: set[int] = set()
 
     @property
@@ -144,26 +145,32 @@ class CountedSource(FrameSource):
 
     def read(self, start: int, stop: int) -> SparseFrames:  # noqa: D102
         check_range(start, stop, len(self._rows))
-        rows, found = self._rows[start:stop], []
-        if len(rows):
-            with self._file.told():
-                lists = self._frames[int(rows[0]) : int(rows[-1]) + 1]
-            found = [np.asarray(lists[row], np.uint32) for row in (rows - rows[0]).tolist()]
-        slots, outside = self._slots[start:stop].copy(), math.prod(self.header.frame_shape)
-        for index, events in enumerate(found):
-            if events.size and events.max() >= outside:
-                slots[index], found[index] = NO_SLOT, events[:0]
-                with self._lock:
-                    self._damaged.add(start + index)
-        starts = np.cumsum([0, *map(len, found)], dtype=np.int64)
-        events = np.concatenate([np.zeros(0, np.uint32), *found])
-        return SparseFrames(
-            positions_of(slots, self.header.frames_per_position), starts, events, self.header.frame_shape
-        )
+        rows, slots = self._rows[start:stop], self._slots[start:stop].copy()
+        if self._references is not None:
+            starts, events = read_lists(self._file.blob, self._references[rows])
+        else:
+            starts, events = self._read_by_library(rows)
+        outside = np.flatnonzero(events >= math.prod(self.header.frame_shape))
+        if len(outside):
+            damaged = np.unique(np.searchsorted(starts, outside, "right") - 1)
+            starts, events = without_events(starts, events, damaged)
+            slots[damaged] = NO_SLOT
+            with self._lock:
+                self._damaged.update((start + damaged).tolist())
+        positions = positions_of(slots, self.header.frames_per_position)
+        return SparseFrames(positions, starts, events, self.header.frame_shape)
 
     def close(self) -> None:
         """Let the file go."""
         self._file.close()
+
+    def _read_by_library(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+        if not len(rows):
+            return np.zeros(1, np.int64), np.zeros(0, np.uint32)
+        with self._file.told():
+            lists = self._frames[int(rows[0]) : int(rows[-1]) + 1]
+        found = [np.asarray(lists[row], np.uint32) for row in (rows - rows[0]).tolist()]
+        return np.cumsum([0, *map(len, found)], dtype=np.int64), np.concatenate(found)
 
 
 def _rows_of(
@@ -227,6 +234,13 @@ def _write_lists(frames: Any, rows: NDArray[np.int64], order: NDArray[np.int64],
     frames.id.write(h5s.create_simple((count,)), place, lists)
 
 
+def _are_lists(dtype: np.dtype[Any]) -> bool:
+    from h5py import check_vlen_dtype
+
+    kind = check_vlen_dtype(dtype)
+    return isinstance(kind, np.dtype) and kind.kind in "iu" and kind.itemsize <= 4
+
+
 def _attribute_shape(dataset: Any, names: tuple[str, str], name: str) -> Shape:
     values = [dataset.attrs.get(attribute) for attribute in names]
     if any(value is None or np.ndim(value) or not 1 <= int(value) < 2**31 for value in values):
@@ -241,9 +255,9 @@ def _slots_of(count: int, placed: Any, positions: int, version: int, name: str) 
         if left or not each:
             raise refused(name, f"has {count} frames, which does not fit its scan of {positions} positions")
         return np.arange(count, dtype=np.int64), each
+    if len(placed) != count:
+        raise refused(name, f"has {count} frames, but {len(placed)} positions")
     found = placed[:].astype(np.int64)
-    if len(found) != count:
-        raise refused(name, f"has {count} frames, but {len(found)} positions")
     found[(found < 0) | (found >= positions)] = NO_SLOT
     order = np.argsort(found, kind="stable")
     numbers = np.empty(count, np.int64)
@@ -254,23 +268,35 @@ def _slots_of(count: int, placed: Any, positions: int, version: int, name: str) 
 
 def _recorded(group: Any, count: int) -> NDArray[np.int64]:
     """Return the rows that were recorded: all, if the file does not say."""
+    from runstart.frame_files._hdf5_access import is_dataset
+
     recorded = group.get("recorded")
-    if recorded is None or recorded.shape != (count,):
+    if not is_dataset(recorded) or recorded.shape != (count,):
         return np.arange(count, dtype=np.int64)
     return np.flatnonzero(recorded[:]).astype(np.int64)
 
 
-def _stored_lengths(file: Hdf5File, frames: Any) -> NDArray[np.int64] | None:
-    """Return how many events each row has, from the references alone; None if these lie in chunks."""
-    offset = frames.id.get_offset() if frames.chunks is None and not file.root.userblock_size else None
-    if offset is None or frames.id.get_storage_size() != len(frames) * _REFERENCE.itemsize:
+def _references(file: Hdf5File, frames: Any) -> NDArray[np.void] | None:
+    """Return where each list of events lies; None if only the library can tell."""
+    from h5py import check_vlen_dtype
+
+    is_plain = frames.chunks is None and not frames.is_virtual and not frames.external
+    is_here = frames.file.filename == file.root.filename and not file.root.userblock_size
+    offset = frames.id.get_offset() if is_plain and is_here else None
+    length = len(frames) * REFERENCE.itemsize
+    if (
+        offset is None
+        or frames.id.get_storage_size() != length
+        or check_vlen_dtype(frames.dtype) != np.dtype("<u4")
+    ):
         return None
-    data, size = file.blob.read(offset, len(frames) * _REFERENCE.itemsize), file.blob.size()
-    lengths = np.frombuffer(data, _REFERENCE)["length"].astype(np.int64)
-    if len(lengths) < len(frames) or lengths.sum() * 4 > size:
-        what = f"claims {lengths.sum()} events in {len(frames)} frames, but has {size} bytes"
+    data, size = file.blob.read(offset, length), file.blob.size()
+    references = np.frombuffer(data[: len(data) // REFERENCE.itemsize * REFERENCE.itemsize], REFERENCE)
+    claimed = int(references["length"].sum(dtype=np.int64))
+    if len(references) < len(frames) or claimed * 4 > size:
+        what = f"claims {claimed} events in {len(frames)} frames, but has {size} bytes"
         raise refused(file.name, what, "Copy it again.")
-    return lengths
+    return references
 
 
 def _read_lengths(frames: Any) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from runstart.frame_files._limits import check_header, check_range, kept_dtype, 
 from runstart.frame_files._strided import Layout, StridedSource
 from runstart.frame_files.blob import Blob
 from runstart.frame_files.source import NO_SLOT, FrameSource, ScanHeader
-from runstart.frames.model import DenseFrames, Shape
+from runstart.frames import DenseFrames, Shape
 
 if TYPE_CHECKING:
     from runstart.frame_files._hdf5_access import Hdf5File
@@ -108,7 +108,7 @@ class _DatasetSource(FrameSource):
         self._file, self._dataset, self._kept = file, dataset, kept
         self._count = int(math.prod(dataset.shape[:-2]))
         self._columns = int(dataset.shape[1]) if dataset.ndim == 4 else 1
-        self._is_stored = _stored_frames(dataset)
+        self._is_stored = _stored_frames(file, dataset)
 
     @property
     def piece(self) -> int:
@@ -172,17 +172,29 @@ def _rows(start: int, stop: int, columns: int) -> list[tuple[int, int]]:
     return [part for part in ((start, inner), (inner, outer), (outer, stop)) if part[0] < part[1]]
 
 
-def _stored_frames(dataset: Any) -> NDArray[np.bool_]:
-    """Return which frames have all their chunks in the file."""
+def _stored_frames(file: Hdf5File, dataset: Any) -> NDArray[np.bool_]:
+    """Return which frames have all their chunks in the file.
+
+    Raises
+    ------
+    Alert
+        If a chunk cannot be where it is said to be: the library crashes on some of those.
+    """
     frames, chunks = dataset.shape[:-2], dataset.chunks
-    if chunks is None or dataset.id.get_num_chunks() == _chunks_of(dataset.shape, chunks):
+    if chunks is None:
         return np.ones(math.prod(frames), bool)
     found = np.zeros([-(-length // size) for length, size in zip(frames, chunks, strict=False)], np.int64)
+    is_here = dataset.file.filename == file.root.filename
+    limit = file.blob.size() - file.root.userblock_size if is_here else 2**63
+    least = 5 if dataset.fletcher32 else 1
 
     def note(chunk: Any) -> None:
-        found[
-            tuple(start // size for start, size in zip(chunk.chunk_offset, chunks, strict=True))[: found.ndim]
-        ] += 1
+        offsets = chunk.chunk_offset
+        is_outside = any(offset >= length for offset, length in zip(offsets, dataset.shape, strict=True))
+        if is_outside or chunk.size < least or chunk.byte_offset + chunk.size > limit:
+            what = f"has a chunk of {chunk.size} bytes at byte {chunk.byte_offset}, for {offsets}, which cannot be"
+            raise refused(file.name, what, "Copy it again, or wait until it is written.")
+        found[tuple(offset // size for offset, size in zip(offsets, chunks, strict=True))[: found.ndim]] += 1
 
     dataset.id.chunk_iter(note)
     is_whole: NDArray[np.bool_] = found == _chunks_of(dataset.shape[-2:], chunks[-2:])

@@ -16,7 +16,7 @@ from runstart.frame_files._limits import check_header, check_range, positions_of
 from runstart.frame_files._strided import Layout, StridedSource
 from runstart.frame_files.blob import Blob
 from runstart.frame_files.source import NO_SLOT, FrameSource, ScanHeader
-from runstart.frames.model import DenseFrames, Shape
+from runstart.frames import DenseFrames, Shape
 
 __all__ = ["MAGIC", "open_mib"]
 

@@ -17,7 +17,7 @@ from runstart.frame_files._limits import check_header, kept_dtype, refused, spli
 from runstart.frame_files._strided import Layout, StridedSource
 from runstart.frame_files.blob import Blob
 from runstart.frame_files.source import FrameSource, ScanHeader
-from runstart.frames.model import Shape
+from runstart.frames import Shape
 
 __all__ = ["MAGIC", "open_numpy"]
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from runstart.errors import Alert
 from runstart.frame_files.blob import Blob, FileBlob
 from runstart.frame_files.source import FrameSource
-from runstart.frames.model import Shape
+from runstart.frames import Shape
 
 __all__ = ["KINDS", "open_frames", "sidecar_name"]
 

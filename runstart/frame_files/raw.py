@@ -21,7 +21,7 @@ from runstart.frame_files._strided import Layout, StridedSource
 from runstart.frame_files.blob import Blob
 from runstart.frame_files.raw_header import RawHeader, Sidecar, read_header, read_sidecar
 from runstart.frame_files.source import NO_SLOT, FrameSource
-from runstart.frames.model import DenseFrames
+from runstart.frames import DenseFrames
 
 __all__ = ["END", "FINAL", "FRAME", "RECORD", "SLOT", "open_raw", "open_sidecar_raw", "raw_layout"]
 

@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from runstart.frames.model import Frames, Shape
+from runstart.frames import Frames, Shape
 
 NO_SLOT = -1  # of a stored frame that belongs to no scan position
 

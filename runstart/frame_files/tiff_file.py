@@ -18,7 +18,7 @@ from runstart.frame_files._limits import check_header, check_range, kept_dtype, 
 from runstart.frame_files._strided import Layout, StridedSource
 from runstart.frame_files.blob import Blob, BlobFile
 from runstart.frame_files.source import FrameSource, ScanHeader
-from runstart.frames.model import DenseFrames, Shape
+from runstart.frames import DenseFrames, Shape
 
 __all__ = ["MAGICS", "open_tiff"]
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from runstart.frame_files import ScanHeader
-from runstart.frames.model import SparseFrames
+from runstart.frames import SparseFrames
 
 SCAN, FRAME = (3, 4), (6, 5)
 

@@ -12,7 +12,7 @@ import pytest
 
 from runstart.errors import Alert
 from runstart.frame_files import open_frames, write_counted
-from runstart.frames.model import SparseFrames
+from runstart.frames import SparseFrames
 
 SCAN, FRAME = (3, 4), (6, 5)
 
@@ -156,6 +156,17 @@ def test_a_lying_file_is_refused(
         open_frames(path)
 
 
+@pytest.mark.parametrize("dtype", [h5py.vlen_dtype(np.int64), h5py.string_dtype(), "u4"])
+def test_frames_that_are_no_lists_of_events_are_refused(path: Path, dtype: Any) -> None:
+    write_plain(path, [0], [[1]], 1)
+    with h5py.File(path, "a") as file:
+        del file["electron_events/frames"]
+        frames = file.create_dataset("electron_events/frames", (1,), dtype=dtype)
+        frames.attrs["Nx"], frames.attrs["Ny"] = FRAME
+    with pytest.raises(Alert, match="no lists of events"):
+        open_frames(path)
+
+
 def test_a_file_without_sizes_is_refused(path: Path) -> None:
     write_plain(path, [0], [[1]], 1)
     with h5py.File(path, "a") as file:
@@ -173,3 +184,19 @@ def test_a_list_that_claims_more_than_the_file_has_is_refused(path: Path) -> Non
     path.write_bytes(data)
     with pytest.raises(Alert, match="claims 2147483648 events in 2 frames"):
         open_frames(path)
+
+
+@pytest.mark.parametrize("value", [b"\x00", b"\xff"])
+def test_no_damage_of_the_heap_leads_the_reader_astray(path: Path, events: SparseFrames, value: bytes) -> None:
+    write_counted(path, events, SCAN, FRAME, 2)
+    whole = path.read_bytes()
+    begin = whole.index(b"GCOL")
+    for place in range(begin, begin + 120):
+        path.write_bytes(whole[:place] + value * 2 + whole[place + 2 :])
+        with open_frames(path) as source:
+            try:
+                found = source.read(0, 23)
+            except Alert as alert:
+                assert "truncated or damaged" in str(alert)  # noqa: PT017 - some damage is harmless
+            else:
+                assert np.diff(found.starts).sum() <= len(events.events)  # type: ignore[union-attr]

@@ -22,7 +22,7 @@ from runstart.frame_files import (
     read_batches,
     split_scan,
 )
-from runstart.frames.model import SparseFrames
+from runstart.frames import SparseFrames
 
 MEGABYTES = 20
 CHANCE = np.random.default_rng(3)

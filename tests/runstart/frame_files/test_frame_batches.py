@@ -24,7 +24,7 @@ from runstart.frame_files import (
     read_batches,
     split_scan,
 )
-from runstart.frames.model import DenseFrames, SparseFrames
+from runstart.frames import DenseFrames, SparseFrames
 
 SCAN, FRAME = (3, 4), (6, 5)
 

@@ -101,4 +101,6 @@ def test_an_error_of_the_blob_is_kept_for_libraries_that_hide_it(path: Path) -> 
     with pytest.raises(Alert):
         file.read(1)
     assert str(file.error) == "The disk is gone."
+    assert file.error is not None
+    assert file.error.__traceback__ is None
     blob.close()

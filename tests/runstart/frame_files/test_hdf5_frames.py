@@ -196,6 +196,18 @@ def test_a_damaged_chunk_is_told_when_it_is_read(path: Path, cube: NDArray[Any])
             source.read(3, 5)
 
 
+def test_a_chunk_that_cannot_be_is_refused(path: Path, cube: NDArray[Any]) -> None:
+    with h5py.File(path, "w") as file:
+        frames = file.create_dataset("frames", data=cube, chunks=(1, 4, 6, 5), fletcher32=True)
+        chunk = frames.id.get_chunk_info(1)
+    data = path.read_bytes()
+    key = chunk.size.to_bytes(4, "little") + bytes(4) + (1).to_bytes(8, "little") + bytes(24)
+    assert data.count(key) == 1
+    path.write_bytes(data.replace(key, bytes(8) + key[8:]))
+    with pytest.raises(Alert, match="has a chunk of 0 bytes"):
+        open_frames(path)
+
+
 def _hold(path: Path, is_open: Any, may_end: Any) -> None:
     with h5py.File(path, "a"):
         is_open.set()
@@ -256,6 +268,24 @@ def test_a_file_may_lead_to_files_in_its_folder(
     monkeypatch.undo()
     with open_frames(path, dataset="frames") as source:
         assert np.array_equal(source.read(0, 12).pixels, cube.reshape(12, 6, 5))
+
+
+@pytest.mark.parametrize("reads", range(4))
+def test_a_store_that_fails_under_the_library_is_transient(path: Path, reads: int) -> None:
+    class Failing(NoPath):
+        left = reads
+
+        def read_into(self, offset: int, buffer: memoryview) -> int:
+            self.left -= offset > 0
+            if self.left < 0:
+                raise Transient("The store is gone.")
+            return super().read_into(offset, buffer)
+
+    with h5py.File(path, "w") as file:
+        noise = np.random.default_rng(4).integers(0, 2**16, (2, 4, 900, 900), np.uint16)
+        file.create_dataset("frames", data=noise, chunks=(1, 1, 900, 900), shuffle=True)
+    with pytest.raises(Transient, match="The store is gone"), open_frames(Failing(path)) as source:
+        source.read(0, 8)
 
 
 def test_several_threads_read_one_source(path: Path, cube: NDArray[Any]) -> None:

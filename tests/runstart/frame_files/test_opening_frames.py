@@ -23,7 +23,7 @@ from runstart.frame_files import (
     open_frames,
     sidecar_name,
 )
-from runstart.frames.model import SparseFrames
+from runstart.frames import SparseFrames
 
 
 def test_each_format_is_known_by_its_first_bytes(
