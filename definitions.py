@@ -11,6 +11,9 @@ RUNSTART_ALERTS
 RUNSTART_SITES
     Path of sites.toml; the one beside this file by default. `RUNSTART_EXPOSURES` is the folder that relative
     folders of exposures are in.
+RUNSTART_MICROSCOPES
+    Path of microscopes.toml; the one beside this file, if there is one, by default. `RUNSTART_SCANS` is the folder that
+    relative folders of scans are in.
 RUNSTART_FOLLOW_EXPOSURES
     `no` leaves it to people to make what follows from new exposures; `yes` by default.
 RUNSTART_OPERATIONS
@@ -29,16 +32,25 @@ RUNSTART_KAFKA
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import dagster as dg
 
-from assets import define_live_runs, define_nights
+from assets import Scans, define_live_runs, define_nights, define_scans
 from ops import define_data_operations, define_operation_outputs
-from resources import DataOperationsResource, EpicsResource, KafkaResource, LauncherResource, ObjectStoreResource
+from resources import (
+    DataOperationsResource,
+    EpicsResource,
+    KafkaResource,
+    LauncherResource,
+    ObjectStoreResource,
+    ScansResource,
+    StepValuesIOManager,
+)
 from runstart.errors import Alert
-from runstart.instruments import read_instruments
+from runstart.instruments import Access, Facility, read_instruments
+from runstart.microscopes import Microscope, check_clusters, find_microscopes_file, read_microscopes
 from runstart.nights import read_sites
 from runstart.operation_kit import find_operations
 from sensors import (
@@ -52,6 +64,8 @@ from sensors import (
     define_nightly_reduction,
     define_pruning,
     define_run_start_sensor,
+    define_scan_announcements_sensor,
+    define_scans_sensor,
 )
 
 _DEPLOYMENTS = ("laptop", "cluster")
@@ -68,7 +82,7 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
     Raises
     ------
     Alert
-        If the deployment is unknown, or instruments.toml or sites.toml is wrong.
+        If the deployment is unknown, or instruments.toml, sites.toml or microscopes.toml is wrong.
     """
     facility = read_instruments(_file(environ, "RUNSTART_INSTRUMENTS", "instruments.toml"), environ)
     live_runs = {
@@ -88,17 +102,28 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
     sites_file = _file(environ, "RUNSTART_SITES", "sites.toml")
     nights = [define_nights(site) for site in read_sites(sites_file, environ).values()]
     operations = find_operations(environ)
-    pruning = define_pruning(facility.instruments.values(), environ, nights=nights, operations=operations)
+    microscopes = _read_microscopes(environ)
+    check_clusters(microscopes, facility.clusters)
+    scans = [define_scans(each, _access(each, facility)) for each in microscopes]
+    pruning = define_pruning(
+        facility.instruments.values(), environ, nights=nights, operations=operations, scans=scans
+    )
+    object_store = ObjectStoreResource.from_environment(environ)
     return dg.Definitions(
         assets=[
             *(runs.asset for runs in live_runs.values()),
             *(each.assets for each in nights),
+            *(asset for each in scans for asset in each.assets),
             *define_operation_outputs(operations.values()),
         ],
-        asset_checks=[check for runs in live_runs.values() for check in runs.checks],
+        asset_checks=[
+            *(check for runs in live_runs.values() for check in runs.checks),
+            *(check for each in scans for check in each.checks),
+        ],
         jobs=[
             *(runs.job for runs in live_runs.values()),
             *(job for each in nights for job in (each.job, each.arrivals_job)),
+            *(job for each in scans for job in (each.job, each.live_job)),
             *define_data_operations(operations.values()),
             nightly.job,
             pruning.job,
@@ -111,10 +136,14 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
         ],
         sensors=[
             *sensors,
-            define_abandoned_runs_sensor(facility.instruments.values(), nights=nights, operations=operations),
+            define_abandoned_runs_sensor(
+                facility.instruments.values(), nights=nights, operations=operations, scans=scans
+            ),
             define_alerts_sensor(facility.instruments.values(), _file(environ, "RUNSTART_ALERTS", "alerts.toml")),
             define_metrics_sensor(),
             *(define_exposures_sensor(each) for each in nights),
+            *(define_scans_sensor(each) for each in scans),
+            *_announced(scans, facility),
             *([define_following_sensor(nights, environ)] if nights else []),
         ],
         resources={
@@ -125,7 +154,9 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
             "data_operations": DataOperationsResource.from_environment(environ, str(sites_file)),
             "epics": EpicsResource.from_environment(environ),
             "launcher": LauncherResource(),
-            "object_store": ObjectStoreResource.from_environment(environ),
+            "object_store": object_store,
+            "scans": ScansResource.from_environment(environ),
+            "step_values": StepValuesIOManager(object_store=object_store),
         },
         executor=_executor(environ.get("RUNSTART_DEPLOYMENT", "laptop")),
     )
@@ -134,6 +165,27 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
 def _file(environ: Mapping[str, str], variable: str, name: str) -> Path:
     """Return the file that a variable names, or the one beside this file."""
     return Path(environ.get(variable) or Path(__file__).with_name(name))
+
+
+def _read_microscopes(environ: Mapping[str, str]) -> list[Microscope]:
+    path = find_microscopes_file(environ, Path(__file__).parent)
+    return [] if path is None else list(read_microscopes(path, environ).values())
+
+
+def _announced(scans: Iterable[Scans], facility: Facility) -> Iterator[dg.SensorDefinition]:
+    """Yield a sensor for each Kafka cluster on which scans are announced."""
+    by_cluster: dict[str, list[Scans]] = {}
+    for each in scans:
+        if each.microscope.announcements is not None:
+            by_cluster.setdefault(each.microscope.announcements.kafka, []).append(each)
+    for name, announced in by_cluster.items():
+        yield define_scan_announcements_sensor(facility.clusters[name], announced)
+
+
+def _access(microscope: Microscope, facility: Facility) -> Access:
+    """Return how the Kafka cluster is entered on which a microscope's scans are announced."""
+    announced = microscope.announcements
+    return Access() if announced is None else facility.clusters[announced.kafka].access
 
 
 def _executor(deployment: str) -> dg.ExecutorDefinition:

@@ -1,8 +1,8 @@
 """What it costs to process a scan in batches, each a Dagster step, instead of in one pass.
 
-The job of a microscope is executed in this process, on a scan in the page cache, in tens of batches. The peer is the same work
-without Dagster and without batches: reading, kernels, maps, files and pictures. One row tells the whole run, another one
-the steps of the batches against reading and kernels alone.
+The job of a microscope is executed in this process, on a scan in the page cache, in tens of batches. The peer is the same
+work without Dagster and without batches: reading, kernels, maps, files and pictures. One row tells the whole run, another
+one the steps of the batches against reading and kernels alone.
 """
 
 from __future__ import annotations

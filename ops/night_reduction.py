@@ -11,11 +11,8 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster import AssetCheckEvaluation
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluationTargetMaterializationData,
-)
 
+from ops.asset_events import AssetCheckEvaluation, newest_materialization, version_tags
 from ops.errors import MOST_RETRIES, told_to_dagster
 from ops.night_metadata import describe_record
 from ops.operation_reporting import ProgressLines
@@ -27,8 +24,6 @@ if TYPE_CHECKING:
 
 NightEvent = dg.AssetMaterialization | AssetCheckEvaluation
 
-_DATA_VERSION, _CODE_VERSION = "dagster/data_version", "dagster/code_version"
-_INPUT_DATA_VERSION, _INPUT_EVENT = "dagster/input_data_version", "dagster/input_event_pointer"
 _BACKFILL = "dagster/backfill"
 _AUTOMATION = "dagster/from_automation_condition"
 
@@ -171,7 +166,9 @@ class _NightReduction:
                 metadata=dict(verdict.figures),
                 severity=severity,
                 description=verdict.text,
-                target_materialization_data=self._target(key.asset_key),
+                target_materialization_data=newest_materialization(
+                    self._context.instance, key.asset_key, self._night
+                ),
                 # The step itself leaves out what follows: Dagster would stop all nights.
                 blocking=False,
                 partition=self._night,
@@ -183,25 +180,14 @@ class _NightReduction:
                 else:
                     self.shortcomings.append(text)
 
-    def _target(self, asset_key: dg.AssetKey) -> AssetCheckEvaluationTargetMaterializationData:
-        """Return the materialization that was just told: without it Dagster takes the check for an older one's."""
-        wanted = dg.AssetRecordsFilter(asset_key=asset_key, asset_partitions=[self._night])
-        newest = self._context.instance.fetch_materializations(wanted, limit=1).records[0]
-        return AssetCheckEvaluationTargetMaterializationData(
-            storage_id=newest.storage_id, run_id=newest.run_id, timestamp=newest.timestamp
-        )
-
     def _fail(self, asset: str, text: str) -> None:
         self._failed.add(asset)
         self.shortcomings.append(text)
         self._context.log.error(f"Night {self._night}: {text}")
 
     def _materialization(self, step: Step, record: Record) -> dg.AssetMaterialization:
-        tags = {_DATA_VERSION: record.digest, _CODE_VERSION: record.code_version}
-        for needed in step.needs:  # without them Dagster takes each asset for out of date
-            name = night_asset_key(self._site.name, needed).to_user_string()
-            tags[f"{_INPUT_DATA_VERSION}/{name}"] = self._work.record(needed).digest
-            tags[f"{_INPUT_EVENT}/{name}"] = "NULL"
+        needs = {night_asset_key(self._site.name, name): self._work.record(name).digest for name in step.needs}
+        tags = version_tags(record.digest, record.code_version, needs)
         if _BACKFILL in self._context.run.tags:
             tags[_BACKFILL] = self._context.run.tags[_BACKFILL]
         return dg.AssetMaterialization(

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from ops.run_storage import THIN_TAG, delete_run, find_holders, thin_run
+from ops.run_storage import THIN_TAG, delete_run, find_holders, find_partition_times, thin_run
+from ops.step_values import find_old_values
 from resources import ObjectStoreResource
 
 if TYPE_CHECKING:
@@ -31,23 +32,40 @@ IsOwn = Callable[[dg.DagsterRun], bool]
 
 @dataclass(frozen=True)
 class Watched:
-    """An instrument whose runs are pruned: its asset, and the name of its partitions."""
+    """An instrument or microscope whose runs are pruned.
+
+    Attributes
+    ----------
+    instrument : str
+        Its name.
+    asset_key : AssetKey
+        Its asset.
+    partitions_name : str
+        Of the asset's partitions.
+    has_dated_keys : bool
+        Whether their keys name the time when they began; else it is the time when they were added.
+    """
 
     instrument: str
     asset_key: dg.AssetKey
     partitions_name: str
+    has_dated_keys: bool = True
 
 
 class PruningConfig(dg.Config):
     """How much is kept."""
 
     keep_partitions: int = Field(
-        default=20_000, ge=100, le=90_000, description="Partitions of each instrument; Dagster's limit is 100,000."
+        default=20_000,
+        ge=100,
+        le=90_000,
+        description="Partitions of each instrument and microscope; Dagster's limit is 100,000.",
     )
     keep_partition_days: int | None = Field(
         default=None,
         ge=7,
-        description="Partitions of runs that began longer ago go; leave it out to keep them whatever their age.",
+        description="Partitions of runs that began, and scans that were found, longer ago go; leave it out to keep them "
+        "whatever their age.",
     )
     keep_run_days: int = Field(
         default=90,
@@ -75,13 +93,15 @@ class Pruned:
     runs: int
     thinned: int
     orphans: int
+    values: int = 0
 
     @property
     def text(self) -> str:
         """The figures in words."""
+        between = f", and {self.values:,} values between their steps" if self.values else ""
         return (
             f"{self.partitions:,} partitions, {self.runs:,} Dagster runs, the logs of {self.thinned:,} more, and "
-            f"{self.orphans:,} status objects of dead runs"
+            f"{self.orphans:,} status objects of dead runs{between}"
         )
 
 
@@ -153,17 +173,25 @@ def prune(
     held = [*(w.asset_key for w in watched), *held_assets]
     holders = {run_id for asset_key in held for run_id in find_holders(instance, asset_key).values()}
     limits = Limits(**config.model_dump(exclude={"dry_run"}))
-    plan = plan_pruning(keys, runs, holders, limits, now)
+    began = {
+        w.instrument: find_partition_times(instance, w.partitions_name) for w in watched if not w.has_dated_keys
+    }
+    plan = plan_pruning(keys, runs, holders, limits, now, began=began)
     orphans = find_orphaned_status(store, ORPHAN_AGE_SECONDS, now)
+    values = find_old_values(instance, store, now)
     pruned = Pruned(
-        sum(map(len, plan.partitions.values())), len(plan.delete_runs), len(plan.thin_runs), len(orphans)
+        sum(map(len, plan.partitions.values())),
+        len(plan.delete_runs),
+        len(plan.thin_runs),
+        len(orphans),
+        len(values),
     )
     total = sum(map(len, keys.values()))
     tell(f"There are {total:,} partitions and {len(runs):,} Dagster runs.")
     if config.dry_run:
         tell(f"A trial: nothing was taken away. {pruned.text} would go.")
         return pruned
-    _carry_out(instance, store, watched, plan, orphans, tell)
+    _carry_out(instance, store, watched, plan, [*orphans, *values], tell)
     tell(f"Gone: {pruned.text}. Results in the object store stay.")
     return pruned
 
@@ -173,7 +201,7 @@ def _carry_out(
     store: "ObjectStore",
     watched: Sequence[Watched],
     plan: "PruningPlan",
-    orphans: list[str],
+    objects: list[str],
     tell: Callable[[str], object],
 ) -> None:
     today = f"{datetime.now(UTC):%Y-%m-%d}"
@@ -184,7 +212,7 @@ def _carry_out(
         delete_run(instance, run_id)
     for run_id in _told(plan.thin_runs, "logs of Dagster runs", tell):
         thin_run(instance, run_id, today)
-    for key in orphans:
+    for key in objects:
         store.delete(key)
 
 

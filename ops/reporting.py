@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 import time
 from dataclasses import replace
 from types import TracebackType
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from ops.live_display import LINE_BYTES, Display, EventLogBudget, GrowingInterval
 from ops.metadata import Pictures, describe_status
 from runstart.errors import Transient
 from runstart.live import Sources, Status
@@ -34,12 +34,9 @@ if TYPE_CHECKING:
     from runstart.scripts import ScriptOutcome
 
 FIRST_INTERVAL = 10.0  # seconds between observations
-LARGEST_INTERVAL = 60.0
-INTERVAL_GROWTH = 1.1
 EVENT_LOG_BUDGET = 20_000_000  # bytes in Dagster's event log, for one run
 PICTURES_BUDGET = 10_000_000  # of them, while observations still carry pictures
 FIGURES_BYTES = 5_500  # more than an observation without pictures takes
-LINE_BYTES = 1_500  # more than a progress line takes
 
 
 class DagsterReporter:
@@ -60,15 +57,10 @@ class DagsterReporter:
         self._store = store
         self._sources = sources
         self._folder = run_prefix(sources.record.instrument, sources.record.partition_key)
-        self._interval = FIRST_INTERVAL
-        self._next_observation = 0.0
-        self._line_interval = FIRST_INTERVAL
-        self._next_line = 0.0
-        self._spent = 0
-        self._drawing: threading.Thread | None = None
-        self._drawn: tuple[Status, Pictures] | None = None
-        self._trouble: str | None = None
-        self._warned: str | None = None
+        self._observations = GrowingInterval(FIRST_INTERVAL)
+        self._lines = GrowingInterval(FIRST_INTERVAL)
+        self._budget = EventLogBudget(EVENT_LOG_BUDGET, PICTURES_BUDGET)
+        self._display: Display[tuple[Status, Pictures]] = Display(context.log.warning)
         self._stored: ShownOutcome | None = None
         self._script = _ScriptLines()
         self._shown: ShownOutcome | None = None
@@ -82,8 +74,7 @@ class DagsterReporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Wait for the picture being drawn, and list the run as live no more."""
-        if self._drawing is not None:
-            self._drawing.join()
+        self._display.close()
         with contextlib.suppress(Transient):  # pruning removes what stays behind
             self._store.delete(self._live_key)
 
@@ -95,55 +86,39 @@ class DagsterReporter:
         """Draw and store a picture beside the counting; observe and log when it is time."""
         now = time.monotonic()
         self._observe(now)
-        if now >= self._next_line and self._spent + LINE_BYTES <= EVENT_LOG_BUDGET:
-            self._next_line = now + self._line_interval
-            self._line_interval = _longer(self._line_interval)
-            self._spent += LINE_BYTES
+        if self._lines.is_over(now) and self._budget.spend(LINE_BYTES):
+            self._lines.begin(now)
             self._context.log.info(
                 f"{status.phase}: {status.events_in_views:,} events in the views, "
                 f"{status.events_per_second:,.0f} a second, {status.lag_seconds:.1f} s behind."
             )
-        if self._trouble is not None and self._trouble != self._warned:
-            self._context.log.warning(self._trouble)
-            self._warned = self._trouble
-        if self._drawing is None or not self._drawing.is_alive():
+        self._display.tell_trouble()
+        if not self._display.is_busy:
             product = make_live_product(self._sources.record, accumulation, status.ledger)
-            self._drawing = threading.Thread(
-                target=self._draw, args=(status, product, logs), name="display", daemon=True
-            )
-            self._drawing.start()
+            self._display.start(lambda: (status, self._draw(status, product, logs)))
 
     def script(self, shown: ShownOutcome) -> None:
         """Log what the reduction script printed and what went wrong; its pictures go with the next display."""
         self._shown = shown
         for line in self._script.new_lines(shown.outcome, time.monotonic()):
-            if self._spent + len(line) <= EVENT_LOG_BUDGET:
-                self._spent += len(line)
+            if self._budget.spend(len(line)):
                 (self._context.log.warning if shown.outcome.error else self._context.log.info)(line)
 
-    def _draw(self, status: Status, product: RunProduct, logs: LogsSoFar) -> None:
+    def _draw(self, status: Status, product: RunProduct, logs: LogsSoFar) -> Pictures:
         shown = self._shown
         script_pictures = {} if shown is None or shown is self._stored else shown.pictures
         script_thumbnails = {} if shown is None else shown.thumbnails
-        try:
-            text = json.dumps(self._identity() | status.as_dict()).encode()
-            self._store.put(f"{self._folder}/display/status.json", text)
-            self._store.put(self._live_key, text)
-            product = replace(product, logs=logs())
-            small = script_thumbnails | thumbnails(product) | log_thumbnails(product)
-            pictures = Pictures(small, overview_png(product))
-            self._store.put(f"{self._folder}/display/overview.png", pictures.overview)
-            for name, png in script_pictures.items():
-                self._store.put(f"{self._folder}/display/{name}", png)
-            self._stored = shown
-        except Transient as error:
-            self._trouble = f"The live picture could not be stored: {error}"
-            return
-        except Exception as error:  # noqa: BLE001 - a picture must never cost an event; the log says why
-            self._trouble = f"The live picture could not be drawn: {error!r}"
-            return
-        self._trouble = self._warned = None
-        self._drawn = (status, pictures)
+        text = json.dumps(self._identity() | status.as_dict()).encode()
+        self._store.put(f"{self._folder}/display/status.json", text)
+        self._store.put(self._live_key, text)
+        product = replace(product, logs=logs())
+        small = script_thumbnails | thumbnails(product) | log_thumbnails(product)
+        pictures = Pictures(small, overview_png(product))
+        self._store.put(f"{self._folder}/display/overview.png", pictures.overview)
+        for name, png in script_pictures.items():
+            self._store.put(f"{self._folder}/display/{name}", png)
+        self._stored = shown
+        return pictures
 
     def _identity(self) -> dict[str, Any]:
         """Return what tells a live status from others."""
@@ -157,17 +132,15 @@ class DagsterReporter:
         }
 
     def _observe(self, now: float) -> None:
-        if self._drawn is None or now < self._next_observation:
+        if self._display.drawn is None or not self._observations.is_over(now):
             return
-        status, drawn = self._drawn
-        pictures = drawn if self._spent <= PICTURES_BUDGET else None
+        status, drawn = self._display.drawn
+        pictures = drawn if self._budget.has_pictures else None
         size = FIGURES_BYTES + (0 if pictures is None else pictures.nbytes)
-        if status.events_in_views == 0 or self._spent + size > EVENT_LOG_BUDGET:
+        if status.events_in_views == 0 or not self._budget.spend(size):
             return
-        self._drawn = None
-        self._spent += size
-        self._next_observation = now + self._interval
-        self._interval = _longer(self._interval)
+        self._display.drop()
+        self._observations.begin(now)
         self._context.log_event(
             dg.AssetObservation(
                 asset_key=self._context.asset_key,
@@ -182,8 +155,7 @@ class _ScriptLines:
 
     def __init__(self) -> None:
         self._told = ""
-        self._interval = FIRST_INTERVAL
-        self._next = 0.0
+        self._interval = GrowingInterval(FIRST_INTERVAL)
 
     def new_lines(self, outcome: ScriptOutcome, now: float) -> list[str]:
         """Return what is to be logged of an execution."""
@@ -191,13 +163,8 @@ class _ScriptLines:
         if outcome.error:
             said.append(f"The reduction script failed: {outcome.error}")
         text = "\n".join(said)
-        if text == self._told or now < self._next:
+        if text == self._told or not self._interval.is_over(now):
             return []
         self._told = text
-        self._next = now + self._interval
-        self._interval = _longer(self._interval)
+        self._interval.begin(now)
         return said
-
-
-def _longer(interval: float) -> float:
-    return min(interval * INTERVAL_GROWTH, LARGEST_INTERVAL)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,27 @@ def find_holders(instance: dg.DagsterInstance, asset_key: dg.AssetKey) -> dict[s
     )
     with _storage(instance).index_connection() as connection:
         return dict(connection.execute(query).all())
+
+
+def find_partition_times(instance: dg.DagsterInstance, partitions_name: str) -> dict[str, float]:
+    """Return when each dynamic partition was added, in seconds since 1970.
+
+    Raises
+    ------
+    dagster.Failure
+        If the instance keeps its events in no SQL database.
+    """
+    import sqlalchemy as db
+    from dagster._core.storage.event_log.schema import DynamicPartitionsTable as Partitions
+
+    query = (
+        db.select(Partitions.c.partition, Partitions.c.create_timestamp)
+        .where(Partitions.c.partitions_def_name == partitions_name)
+        .order_by(Partitions.c.id)
+    )
+    with _storage(instance).index_connection() as connection:
+        rows = connection.execute(query).all()
+    return {key: added.replace(tzinfo=UTC).timestamp() for key, added in rows}
 
 
 def delete_run(instance: dg.DagsterInstance, run_id: str) -> None:

@@ -5,5 +5,15 @@ from resources.epics import EpicsResource
 from resources.kafka import KafkaResource
 from resources.launcher import LauncherResource
 from resources.object_store import ObjectStoreResource
+from resources.scans import ScansResource
+from resources.step_values import StepValuesIOManager
 
-__all__ = ["DataOperationsResource", "EpicsResource", "KafkaResource", "LauncherResource", "ObjectStoreResource"]
+__all__ = [
+    "DataOperationsResource",
+    "EpicsResource",
+    "KafkaResource",
+    "LauncherResource",
+    "ObjectStoreResource",
+    "ScansResource",
+    "StepValuesIOManager",
+]

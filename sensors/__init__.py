@@ -1,4 +1,4 @@
-"""What makes things happen: run starts, exposures, dead runs, nightly work, pruning, alerts, metrics."""
+"""What makes things happen: run starts, exposures, scans, dead runs, nightly work, pruning, alerts, metrics."""
 
 from sensors.abandoned_runs import define_abandoned_runs_sensor
 from sensors.alerts import define_alerts_sensor
@@ -8,6 +8,8 @@ from sensors.night_schedules import define_again_schedule, define_following_sens
 from sensors.nightly_reduction import define_nightly_reduction
 from sensors.pruning import define_pruning
 from sensors.run_starts import define_run_start_sensor
+from sensors.scan_announcements import define_scan_announcements_sensor
+from sensors.scans import define_scans_sensor
 
 __all__ = [
     "define_abandoned_runs_sensor",
@@ -20,4 +22,6 @@ __all__ = [
     "define_nightly_reduction",
     "define_pruning",
     "define_run_start_sensor",
+    "define_scan_announcements_sensor",
+    "define_scans_sensor",
 ]

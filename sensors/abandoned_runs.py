@@ -1,7 +1,7 @@
 """Fails Dagster runs whose process is gone, so that run retries start them again.
 
 Dagster's default launcher does not watch its runs. A live run renews a lease in the object store, and a step of a
-night or a data operation a beat; one that has not moved for too long, by this sensor's own clock, means that its
+night, a scan or a data operation a beat; one that has not moved for too long, by this sensor's own clock, means that its
 holder is dead. The same goes for a run that was started and never showed either. While the store is away, nobody is
 judged.
 """
@@ -20,7 +20,7 @@ from resources import ObjectStoreResource
 from sensors.places import find_batch_runs, find_place
 
 if TYPE_CHECKING:
-    from assets import Nights
+    from assets import Nights, Scans
     from runstart.instruments import Instrument
     from runstart.storage import ObjectStore
 
@@ -33,7 +33,11 @@ _NOT_SEEN = -1
 
 
 def define_abandoned_runs_sensor(
-    instruments: Iterable[Instrument], *, nights: Iterable[Nights] = (), operations: Iterable[str] = ()
+    instruments: Iterable[Instrument],
+    *,
+    nights: Iterable[Nights] = (),
+    operations: Iterable[str] = (),
+    scans: Iterable[Scans] = (),
 ) -> dg.SensorDefinition:
     """Return the sensor that watches Dagster runs.
 
@@ -45,9 +49,11 @@ def define_abandoned_runs_sensor(
         Sites whose runs are watched.
     operations : iterable of str, optional
         Jobs of data operations that are watched.
+    scans : iterable of Scans, optional
+        Microscopes whose runs are watched.
     """
     names = tuple(instrument.name for instrument in instruments)
-    is_batch = find_batch_runs(nights, operations)
+    is_batch = find_batch_runs(nights, operations, scans)
 
     @dg.sensor(
         name="abandoned_runs",

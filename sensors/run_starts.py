@@ -7,9 +7,7 @@ a tick that fails moves nothing.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -17,27 +15,14 @@ import dagster as dg
 from assets import INSTRUMENT_TAG, LiveRuns, live_reduction_job_name, live_run_partitions
 from ops.tags import BATCH, KIND_TAG, LIVE
 from resources import ObjectStoreResource
+from sensors.kafka_connection import KafkaConnection
 
 if TYPE_CHECKING:
     from runstart.instruments import Instrument, KafkaCluster
-    from runstart.kafka import RunInfoLog
     from runstart.live.run_starts import Findings, FoundRun
 
 POLL_SECONDS = 4.0  # with the rest of the tick under the daemon's loop of 5 s; a longer tick misses a turn
 LIVE_PRIORITY = 100  # before everything else in the queue
-
-
-@dataclass
-class _Connection:
-    """The consumer that ticks share; it is closed and made anew after any failure."""
-
-    lock: threading.Lock
-    log: RunInfoLog | None = None
-
-    def drop(self) -> None:
-        if self.log is not None:
-            self.log.close()
-            self.log = None
 
 
 def define_run_start_sensor(
@@ -45,7 +30,7 @@ def define_run_start_sensor(
 ) -> dg.SensorDefinition:
     """Return the sensor of a cluster; `run_starts` for the one named `default`."""
     watched = tuple(instruments)
-    connection = _Connection(threading.Lock())
+    connection = KafkaConnection()
     names = ", ".join(instrument.name for instrument in watched)
 
     @dg.sensor(

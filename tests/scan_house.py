@@ -1,4 +1,4 @@
-"""A microscope with tiny scans and a code location that processes them in batches of eight frames, in this process."""
+"""A microscope with tiny scans, and a code location that processes them in batches of eight frames."""
 
 from __future__ import annotations
 
@@ -27,13 +27,21 @@ class ScanHouse:
     """A folder of scans, its store, and a Dagster instance."""
 
     def __init__(
-        self, folder: Path, instance: dg.DagsterInstance, recipe: Recipe = COUNTED, **changes: Any
+        self,
+        folder: Path,
+        instance: dg.DagsterInstance,
+        recipe: Recipe = COUNTED,
+        *,
+        frames_per_batch: int = FRAMES_PER_BATCH,
+        executor: dg.ExecutorDefinition = dg.in_process_executor,
+        **changes: Any,
     ) -> None:
         self.folder = folder
         self.instance = instance
         self.arrivals = folder / "scans"
         self.store = FileStore(folder / "store")
-        size = FRAMES_PER_BATCH * FRAME_SHAPE[0] * FRAME_SHAPE[1] * 2
+        self.executor = executor
+        size = frames_per_batch * FRAME_SHAPE[0] * FRAME_SHAPE[1] * 2
         made = make_microscope(self.arrivals, recipe, **{"settle_seconds": 0.0, **changes})
         self.microscope = made.model_copy(update={"batch_bytes": size})
 
@@ -58,7 +66,7 @@ class ScanHouse:
                 "scans": ScansResource(),
                 "step_values": StepValuesIOManager(object_store=object_store),
             },
-            executor=dg.in_process_executor,
+            executor=self.executor,
         )
 
     def put(
@@ -71,9 +79,9 @@ class ScanHouse:
     ) -> str:
         """Let a scan arrive, and make it known as the sensor does; return its partition key."""
         write_scan(self.arrivals / name, pixels, slots, closed=closed)
-        keys = [found.record.scan for found in find_scans(self.microscope, None, self.store).scans]
-        self.instance.add_dynamic_partitions(scan_partitions(NAME).name or "", keys)
-        (key,) = (key for key in keys if name.split(".")[0] in key)
+        records = [found.record for found in find_scans(self.microscope, None, self.store).scans]
+        (key,) = (record.scan for record in records if record.name == name)
+        self.instance.add_dynamic_partitions(scan_partitions(NAME).name or "", [key])
         return key
 
     def process(self, key: str, *, assets: Sequence[str] | None = None) -> dg.ExecuteInProcessResult:

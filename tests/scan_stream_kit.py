@@ -43,7 +43,12 @@ class Listener:
 
 def small_plan(**changes: Any) -> ScanPlan:
     """Return the plan of a scan of electron events, 240 frames of 32 x 32 pixels."""
-    fields = {"scan_shape": (12, 20), "frame_shape": (32, 32), "format": FrameFormat.BATCHES, "dead_pixels": 2}
+    fields: dict[str, Any] = {
+        "scan_shape": (12, 20),
+        "frame_shape": (32, 32),
+        "format": FrameFormat.BATCHES,
+        "dead_pixels": 2,
+    }
     return ScanPlan(**fields | changes)
 
 

@@ -53,6 +53,19 @@ shape = [8]
 first_detector_id = 1
 """
 
+# One that counts electrons, and one that does not.
+MICROSCOPES = """
+[microscopes.DELTA]
+title = "Counting"
+scans = "s3://scans/delta"
+counting = { background_threshold = 28, xray_threshold = 2000 }
+detectors = [{ name = "bright_field", outer = 20 }]
+
+[microscopes.ECHO]
+scans = "file:/data/echo"
+announcements = { topic = "ECHO_scans" }
+"""
+
 DEPLOYMENTS = {
     "laptop": {"RUNSTART_DEPLOYMENT": "laptop", "RUNSTART_OBJECT_STORE": "file:/var/lib/runstart"},
     "cluster": {
@@ -75,6 +88,9 @@ HEAVY = (
     "confluent_kafka",
     "kafka",
     "PIL",
+    "tifffile",
+    "hdf5plugin",
+    "msgpack",
 )
 
 
@@ -85,11 +101,21 @@ def instruments_file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def microscopes_file(tmp_path: Path) -> Path:
+    path = tmp_path / "microscopes.toml"
+    path.write_text(MICROSCOPES)
+    return path
+
+
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
-def test_definitions_are_those_of_the_snapshot(deployment: str, instruments_file: Path) -> None:
+def test_definitions_are_those_of_the_snapshot(
+    deployment: str, instruments_file: Path, microscopes_file: Path
+) -> None:
     from definitions import build_definitions
 
-    environ = DEPLOYMENTS[deployment] | {"RUNSTART_INSTRUMENTS": str(instruments_file)}
+    files = {"RUNSTART_INSTRUMENTS": str(instruments_file), "RUNSTART_MICROSCOPES": str(microscopes_file)}
+    environ = DEPLOYMENTS[deployment] | files
     text = json.dumps(describe(build_definitions(environ)), indent=1, sort_keys=True) + "\n"
     snapshot = SNAPSHOTS / f"definitions-{deployment}.json"
     if os.environ.get("RUNSTART_UPDATE_SNAPSHOTS"):
@@ -98,8 +124,9 @@ def test_definitions_are_those_of_the_snapshot(deployment: str, instruments_file
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
-def test_shipped_instruments_load_without_heavy_libraries(deployment: str) -> None:
+def test_definitions_load_without_heavy_libraries(deployment: str, microscopes_file: Path) -> None:
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("RUNSTART_", "AWS_"))}
+    environ["RUNSTART_MICROSCOPES"] = str(microscopes_file)
     code = f"import definitions, sys; print(*[m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -112,10 +139,13 @@ def test_shipped_instruments_load_without_heavy_libraries(deployment: str) -> No
     assert done.stdout.split() == []
 
 
-def test_every_job_and_asset_can_be_resolved_with_its_resources(instruments_file: Path) -> None:
+def test_every_job_and_asset_can_be_resolved_with_its_resources(
+    instruments_file: Path, microscopes_file: Path
+) -> None:
     from definitions import build_definitions
 
-    environ = DEPLOYMENTS["laptop"] | {"RUNSTART_INSTRUMENTS": str(instruments_file)}
+    files = {"RUNSTART_INSTRUMENTS": str(instruments_file), "RUNSTART_MICROSCOPES": str(microscopes_file)}
+    environ = DEPLOYMENTS["laptop"] | files
     dg.Definitions.validate_loadable(build_definitions(environ))
 
 

@@ -103,7 +103,7 @@ class Microscope(_Frozen):
     display_interval: Annotated[float, Field(ge=0.2, le=60)] = 1.0
     """Seconds between two pictures of a scan that goes on."""
 
-    batch_bytes: Annotated[int, Field(ge=SMALLEST_BATCH, le=LARGEST_BATCH)] = 512 * 2**20
+    batch_bytes: Annotated[int, Field(ge=SMALLEST_BATCH, le=LARGEST_BATCH)] = 2**30
     """Frames that one step takes, in bytes; the file may say '512MiB'."""
 
     threads: Annotated[int, Field(ge=1, le=256)] = 2

@@ -127,9 +127,9 @@ class _Follower:
         last_frame = next_display = time.monotonic()
         while True:
             is_closed = self._source.is_closed
-            self._take(self._source.look())
+            has_come = self._take(self._source.look())
             now = time.monotonic()
-            if self._step(is_closed):
+            if self._step(is_closed) or has_come:
                 last_frame = now
             waiting = now - last_frame
             if now >= next_display:
@@ -153,11 +153,14 @@ class _Follower:
             return None
         return merge_partials(self._events) if self._events else self._sums
 
-    def _take(self, frame_count: int) -> None:
+    def _take(self, frame_count: int) -> bool:
+        """Account for the frames that have come; return whether there are any."""
         start = len(self._counts)
-        if frame_count > start:
-            taken = self._accountant.take(self._source.slots(start, frame_count))
-            self._counts = np.concatenate([self._counts, taken])
+        if frame_count == start:
+            return False
+        taken = self._accountant.take(self._source.slots(start, frame_count))
+        self._counts = np.concatenate([self._counts, taken])
+        return True
 
     def _missing(self) -> int:
         return self._accountant.account().missing

@@ -39,7 +39,7 @@ def process_batch(work: ScanWork, plan: Plan, number: int) -> bool:
         return False
     batch = plan.batches[number]
     with work.open() as source:
-        check_header(source, plan)
+        check_unchanged(work, source, plan)
         frame_pass = make_pass(source, plan.recipe, work.microscope.threads)
         partial, damaged = process_range(work, source, frame_pass, batch.start, batch.stop, batch.left_out)
     told = json.dumps(damaged).encode()
@@ -67,7 +67,7 @@ def merge_batches(work: ScanWork, plan: Plan) -> tuple[Partial, Accounting]:
     accounting = plan.accounting
     if damaged:
         with work.open() as source:
-            check_header(source, plan)
+            check_unchanged(work, source, plan)
             mended, accounting = _mend(work, source, plan, damaged)
         partials += mended
         work.tell(f"{accounting.damaged} frames are damaged; {len(mended)} of them had an intact duplicate.")
@@ -115,14 +115,17 @@ def process_whole(
     return merge_partials(partials), accounting
 
 
-def check_header(source: FrameSource, plan: Plan) -> None:
-    """Refuse a file that is no longer what was planned.
+def check_unchanged(work: ScanWork, source: FrameSource, plan: Plan) -> None:
+    """Refuse a file, or a vacuum scan, that is no longer what was planned with.
 
     Raises
     ------
     Alert
-        If its header has changed, or it has become shorter.
+        If the header has changed, the file has become shorter, or the vacuum scan has another result.
     """
+    if work.shifts_digest != plan.shifts:
+        what = f"The vacuum scan that {plan.scan} is compensated by has another result since this scan was planned."
+        raise Alert(what, "Launch the scan again.")
     last = plan.batches[-1].stop if plan.batches else 0
     if source.header != plan.header or source.frame_count < last:
         what = f"The file of {plan.scan} has changed since its frames were counted."

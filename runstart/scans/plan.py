@@ -77,6 +77,8 @@ class Plan:
         In the order of the file.
     spares : tuple of int
         Indices of duplicates: they count if what came before is damaged.
+    shifts : str
+        Digest of what the beam is compensated by; empty without compensation.
     """
 
     microscope: str
@@ -89,6 +91,7 @@ class Plan:
     accounting: Accounting
     batches: tuple[Batch, ...]
     spares: tuple[int, ...] = ()
+    shifts: str = ""
 
     @property
     def center(self) -> tuple[float, float]:
@@ -169,6 +172,7 @@ def make_plan(work: ScanWork, source: FrameSource) -> Plan:
         accounting=accounting,
         batches=batches,
         spares=spares,
+        shifts=work.shifts_digest,
     )
 
 

@@ -8,10 +8,8 @@ stays.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from runstart.upkeep.reduce_again import start_of_key
 
@@ -97,6 +95,8 @@ def plan_pruning(
     holders: Iterable[str],
     limits: Limits,
     now: float,
+    *,
+    began: Mapping[str, Mapping[str, float]] | None = None,
 ) -> PruningPlan:
     """Return what goes.
 
@@ -112,6 +112,9 @@ def plan_pruning(
         How much is kept.
     now : float
         Seconds since 1970.
+    began : mapping of str to mapping of str to float, optional
+        When the partitions of an instrument began, in seconds since 1970, if their keys do not say it. A partition of which
+        it is not known never goes.
     """
     protected_since = now - PROTECTED_DAYS * DAY_SECONDS
     by_instrument: dict[str, list[KnownRun]] = {instrument: [] for instrument in partitions}
@@ -122,30 +125,39 @@ def plan_pruning(
     for instrument, own in by_instrument.items():
         keys = set(partitions.get(instrument, ()))
         busy = {run.partition_key for run in own if not run.finished or run.created_at >= protected_since}
-        gone = _partitions_to_go(keys, busy, limits, now)
+        gone = _partitions_to_go(keys, (began or {}).get(instrument), busy, limits, now)
         if gone:
             plan.partitions[instrument] = gone
         _judge_runs(own, keys.difference(gone), holding, limits, now, plan)
     return plan
 
 
-def _partitions_to_go(keys: set[str], busy: set[str | None], limits: Limits, now: float) -> list[str]:
-    """Return the keys beyond number or age, the oldest first: keys sort by the start that they name."""
-    ordered = sorted(keys)
-    too_many = max(0, len(ordered) - limits.keep_partitions)
-    too_old = 0
-    if limits.keep_partition_days is not None:
-        too_old = bisect_left(ordered, _key_time(now - limits.keep_partition_days * DAY_SECONDS))
-    protected_from = _key_time(now - PROTECTED_DAYS * DAY_SECONDS)
-    return [
-        key
-        for key in ordered[: max(too_many, too_old)]
-        if key < protected_from and key not in busy and start_of_key(key) is not None
-    ]
+def _partitions_to_go(
+    keys: set[str], began: Mapping[str, float] | None, busy: set[str | None], limits: Limits, now: float
+) -> list[str]:
+    """Return the keys beyond number or age, the oldest first; keys that name their start sort by it."""
+    ordered = sorted(keys) if began is None else sorted(keys & began.keys(), key=lambda key: (began[key], key))
+    start_of = _start_of_key if began is None else began.__getitem__
+    too_many = max(0, len(keys) - limits.keep_partitions)
+    age_limit = None if limits.keep_partition_days is None else now - limits.keep_partition_days * DAY_SECONDS
+    protected_from = now - PROTECTED_DAYS * DAY_SECONDS
+    gone = []
+    for number, key in enumerate(ordered):
+        if number >= too_many and age_limit is None:
+            break
+        start = start_of(key)
+        if start is None:
+            continue
+        if start >= protected_from or (number >= too_many and age_limit is not None and start >= age_limit):
+            break
+        if key not in busy:
+            gone.append(key)
+    return gone
 
 
-def _key_time(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y%m%dT%H%M%S}"
+def _start_of_key(key: str) -> float | None:
+    start = start_of_key(key)
+    return None if start is None else start.timestamp()
 
 
 def _judge_runs(

@@ -186,8 +186,7 @@ def test_a_live_run_is_listed_until_it_ends(tmp_path: Path) -> None:
     reporter, accumulation = _reporter(tmp_path, Context())
     store, record = FileStore(tmp_path / "store"), reporter._sources.record
     reporter.status(_status(5), accumulation, dict)
-    assert reporter._drawing is not None
-    reporter._drawing.join()
+    reporter._display.close()
     status = json.loads(store.get(live_status_key(record.instrument, record.partition_key)).data)
     assert (status["partition_key"], status["dagster_run_id"]) == (record.partition_key, "dagster-run")
     assert status["events_in_views"] == 5

@@ -24,6 +24,11 @@ _SEEN = """
     ... on Asset { assetObservations(limit: 1) { partition runId } } } }
 """
 
+_SCANS = """
+{ assetOrError(assetKey: {path: ["SIMSTEM", "center_of_mass"]}) {
+    ... on Asset { assetObservations(limit: 1) { partition runId } } } }
+"""
+
 _NIGHTS = """
 { assetOrError(assetKey: {path: ["SIMOBS", "exposures"]}) {
     ... on Asset { assetMaterializations(limit: 20) { partition } } } }
@@ -91,7 +96,8 @@ def demo(tmp_path: Path) -> Iterator[RunningDemo]:
 def test_run_starts_by_itself_is_seen_and_ctrl_c_leaves_nothing(demo: RunningDemo) -> None:
     webserver = Webserver(demo.wait_for_url())
 
-    seen = demo.wait_for(lambda: _observation(webserver), "observation of a live run")
+    seen = demo.wait_for(lambda: _observation(webserver, _SEEN), "observation of a live run")
+    scan = demo.wait_for(lambda: _observation(webserver, _SCANS), "observation of a scan that is taken")
     demo.wait_for(lambda: len(_nights(webserver)) == 5, "nights with exposures")
     family = demo.family()
     words = [word for process in family for word in process.cmdline()]
@@ -99,6 +105,7 @@ def test_run_starts_by_itself_is_seen_and_ctrl_c_leaves_nothing(demo: RunningDem
     status = demo.end(signal.SIGINT)
 
     assert re.fullmatch(r"[\w.:-]*SIMSANS\d+[\w.:-]*", seen["partition"])
+    assert scan["partition"] == "scan_000001.frames"
     assert any("spawn_main" in word for word in words), "the live run's own process was not among those looked at"
     assert status == 0, demo.output
     assert _alive(family) == []
@@ -131,9 +138,9 @@ def test_sigterm_while_it_is_coming_up_leaves_nothing(demo: RunningDemo) -> None
     assert list(demo.temporary.iterdir()) == []
 
 
-def _observation(webserver: Webserver) -> dict[str, Any] | None:
+def _observation(webserver: Webserver, query: str) -> dict[str, Any] | None:
     try:
-        asset = webserver.ask(_SEEN)["assetOrError"]
+        asset = webserver.ask(query)["assetOrError"]
     except NoAnswer:
         return None
     observations = asset.get("assetObservations")

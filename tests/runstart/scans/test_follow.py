@@ -128,3 +128,24 @@ def test_equal_results_have_equal_files(tmp_path: Path) -> None:
     second = processed_whole(work)
     assert {name: work.store.get(key).data for name, key in second.objects.items()} == before
     assert np.isin(["scan.nxs", "counted.h5"], list(before)).all()
+
+
+def test_a_first_row_that_takes_its_time_is_no_scan_broken_off(tmp_path: Path) -> None:
+    path = tmp_path / "a.frames"
+    work = make_work(path, COUNTED)
+    writer = RawWriter(path, make_header())
+    writer.flush()
+
+    def write_slowly() -> None:
+        for frame in draw_frames()[:8]:
+            time.sleep(0.15)
+            writer.append(frame[None])
+            writer.flush()
+        writer.append(draw_frames()[8:])
+        writer.close()
+
+    camera = threading.Thread(target=write_slowly)
+    camera.start()
+    result = follow_scan(work, Told())
+    camera.join()
+    assert (result.ended, result.accounting.seen) == ("complete", FRAMES)

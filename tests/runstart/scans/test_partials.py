@@ -19,7 +19,17 @@ from scan_work_kit import (
 
 from runstart.errors import Alert
 from runstart.frames import Partial
-from runstart.scans import Accounting, Plan, ScanWork, make_plan, merge_batches, process_batch, process_whole
+from runstart.scans import (
+    Accounting,
+    Plan,
+    ScanWork,
+    make_plan,
+    make_product,
+    merge_batches,
+    process_batch,
+    process_whole,
+    publish,
+)
 from runstart.scans.plan import partial_key
 
 
@@ -127,8 +137,6 @@ def test_a_file_that_was_replaced_is_refused(tmp_path: Path) -> None:
 
 
 def test_missing_frames_are_nan_and_never_zero(tmp_path: Path) -> None:
-    from runstart.scans import make_product
-
     kept = np.setdiff1d(np.arange(FRAMES), [7, 8])
     work = make_work(write_scan(tmp_path / "a.frames", draw_frames()[kept], kept))
     plan = plan_of(work)
@@ -152,3 +160,23 @@ def test_the_key_of_a_plan_depends_on_what_results_depend_on(tmp_path: Path) -> 
     other_version = replace(work, record=replace(work.record, version="v2"))
     plans = [plan_of(each) for each in (work, make_work(path), make_work(path, COUNTED), other_version)]
     assert [plan.key == plans[0].key for plan in plans] == [True, True, False, False]
+
+
+def test_another_result_of_the_vacuum_scan_makes_a_plan_void(tmp_path: Path) -> None:
+    from runstart.microscopes import BeamCompensation
+
+    def publish_vacuum(pixels: np.ndarray) -> None:
+        vacuum = make_work(write_scan(tmp_path / f"vacuum{pixels.sum()}.frames", pixels))
+        vacuum = replace(vacuum, record=replace(vacuum.record, scan="vacuum"))
+        with vacuum.open() as source:
+            plan = make_plan(vacuum, source)
+            product = make_product(vacuum, plan, *process_whole(vacuum, source, plan), "complete")
+        publish(vacuum, plan, product)
+
+    publish_vacuum(draw_frames(5))
+    path = write_scan(tmp_path / "a.frames", draw_frames())
+    compensation = BeamCompensation(vacuum_scan="vacuum")
+    plan = plan_of(make_work(path, beam_compensation=compensation))
+    publish_vacuum(draw_frames(6))
+    with pytest.raises(Alert, match="another result"):
+        process_batch(make_work(path, beam_compensation=compensation), plan, 0)

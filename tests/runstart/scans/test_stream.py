@@ -13,10 +13,10 @@ import pytest
 from facility_kit import add_partitions, in_background, wait_until
 from scan_stream_kit import Listener, Streaming, in_thread, streaming
 
-from runstart.errors import Alert
+from runstart.errors import Alert, Transient
 from runstart.facility import Broker
 from runstart.frame_files import decode_batch, encode_batch, pack_message, unpack_message
-from runstart.scans import ScanStatus, follow_scan
+from runstart.scans import ScanStatus, follow_scan, load_current
 
 pytestmark = pytest.mark.broker
 New = Callable[..., Streaming]
@@ -203,3 +203,21 @@ def test_a_broker_that_restarts_in_the_middle_changes_nothing(
         scan.send_anew(100)
         result = following.result(60)
         assert (result.digest, result.ended) == (scan.undisturbed().digest, "complete")
+
+
+@pytest.mark.faults
+def test_a_broker_that_stays_away_fails_the_attempt_and_does_not_break_off_the_scan(
+    own_broker: Broker, topic_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    with streaming(tmp_path, own_broker.bootstrap_servers, topic_name) as scan:
+        scan.give_up_seconds = 10.0
+        scan.stream.send(0, 100)
+        work = scan.work()
+
+        def stop_the_broker(status: ScanStatus) -> None:
+            if status.accounting.seen == 100:
+                own_broker.stop()
+
+        with pytest.raises(Transient, match="has not answered"):
+            scan.follow(Listener(stop_the_broker), work)
+        assert load_current(work.store, work.microscope, "streamed") is None

@@ -92,6 +92,24 @@ def test_keys_without_a_time_are_never_removed() -> None:
     assert plan(["by-hand", key(400)], [], keep_partitions=0)[0] == [key(400)]
 
 
+def test_keys_that_name_no_time_go_by_the_time_that_is_given() -> None:
+    began = {f"scan {days}": NOW - days * DAY for days in (3, 9, 300, 400)}
+    runs = [KnownRun("a", "DELTA", "scan 400", NOW - 400 * DAY), KnownRun("b", "DELTA", "scan 300", NOW - DAY)]
+    keys = {"DELTA": [*began, "unknown"]}
+    made = plan_pruning(keys, runs, ["a"], Limits(keep_partitions=0), NOW, began={"DELTA": began})
+    assert made.partitions == {"DELTA": ["scan 400", "scan 9"]}, "not the newest week, nor what was processed in it"
+    assert made.delete_runs == ["a"]
+    older = plan_pruning(keys, [], [], Limits(keep_partition_days=350), NOW, began={"DELTA": began})
+    assert older.partitions == {"DELTA": ["scan 400"]}
+
+
+def test_a_hundred_thousand_scans_found_at_once_stay_within_the_limit() -> None:
+    began = {f"scan{number:06d}": NOW - 30 * DAY + number for number in range(DAGSTER_LIMIT)}
+    made = plan_pruning({"DELTA": began}, [], [], Limits(), NOW, began={"DELTA": began})
+    kept = set(began).difference(made.partitions["DELTA"])
+    assert kept == set(sorted(began)[-Limits().keep_partitions :])
+
+
 places = st.integers(0, 200)
 made_runs = st.builds(
     run,
