@@ -95,7 +95,7 @@ def demo_command(
                 "                     of a telescope, to be materialized or backfilled: Materialize all (top right)."
             )
             console.print(f"  A microscope:      {demo.scans_url}")
-            console.print("                     takes two scans; their pictures grow on this page while frames are written.")
+            console.print("                     takes two scans; their pictures grow on this page while it does.")
             console.print(f"  Metrics:           {demo.metrics_url}")
             console.print(
                 f"\n  The broker keeps {KEPT_SECONDS / 60:g} minutes of events. Logs: {place.data_dir}/*/*.log\n"

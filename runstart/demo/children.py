@@ -16,6 +16,8 @@ from runstart.errors import Alert
 from runstart.facility.processes import Server, accepts_connections, free_port
 
 _LOOPBACK = "127.0.0.1"
+SCANS = 2
+FRAMES_PER_SECOND = 50  # a scan of 64 x 64 positions takes 82 s
 
 
 class Child(Server):
@@ -153,6 +155,24 @@ class SimulatedNights(Child):
         if code:
             raise Alert(f"The nights could not be simulated:\n{self._log_tail()}", "See the log above.")
         return code == 0
+
+
+class SimulatedScans(Child):
+    """`runstart simulate scan`: a microscope that takes some scans; each is processed while it is written."""
+
+    name = "scans"
+
+    def __init__(self, data_dir: Path, environment: Mapping[str, str], microscope: str) -> None:
+        super().__init__(data_dir, environment)
+        self._microscope = microscope
+
+    def _arguments(self) -> list[str]:
+        folder = Path(self._environment["RUNSTART_SCANS"]) / "scans" / self._microscope
+        what = ["--scans", str(SCANS), "--rate", str(FRAMES_PER_SECOND), "--drop", "0.002"]
+        return ["-c", "from runstart.cli import app; app()", "simulate", "scan", str(folder), *what]
+
+    def _is_ready(self) -> bool:
+        return self.running
 
 
 class MetricsPage(Child):

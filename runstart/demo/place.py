@@ -92,7 +92,9 @@ class Place:
             "RUNSTART_FOLLOW_EXPOSURES": "no",  # so that there is something to click
             "RUNSTART_INSTRUMENTS": str(self.instruments_file),
             "RUNSTART_KAFKA": bootstrap_servers,
+            "RUNSTART_MICROSCOPES": str(self.checkout / "microscopes.toml"),
             "RUNSTART_OBJECT_STORE": f"file:{self.data_dir / 'store'}",
+            "RUNSTART_SCANS": str(self.data_dir),
             "RUNSTART_SITES": str(self.checkout / "sites.toml"),
             "TMPDIR": str(self.data_dir / "tmp"),
         }
@@ -110,7 +112,7 @@ def find_checkout() -> Path:
     if spec is None or spec.origin is None:
         raise Alert("Runstart's definitions.py cannot be imported.", "Run `make setup` in the checkout.")
     checkout = Path(spec.origin).resolve().parent
-    for name in ("dagster.yaml", "instruments.toml", "sites.toml"):
+    for name in ("dagster.yaml", "instruments.toml", "microscopes.toml", "sites.toml"):
         if not (checkout / name).is_file():
             raise Alert(f"There is no {name} in {checkout}.", "The demonstration runs from a checkout.")
     return checkout

@@ -20,6 +20,7 @@ from runstart.demo.children import (
     MetricsPage,
     SimulatedInstrument,
     SimulatedNights,
+    SimulatedScans,
     UserInterface,
 )
 from runstart.demo.place import LOCATION_NAME, Place
@@ -35,6 +36,7 @@ WATCH_INTERVAL_S = 0.25
 RETENTION_INTERVAL_S = 20.0
 TAIL_LINES = 25
 SITE, NIGHTS = "SIMOBS", 5
+MICROSCOPE = "SIMSTEM"
 
 
 class ChildEnded(Alert):
@@ -113,6 +115,11 @@ class Demo:
         """The page of the simulated site's nights in the Dagster UI."""
         return f"http://127.0.0.1:{self.port}/locations/{LOCATION_NAME}/asset-groups/nights_{SITE}"
 
+    @property
+    def scans_url(self) -> str:
+        """The page of the simulated microscope's pictures in the Dagster UI, at its newest event."""
+        return f"http://127.0.0.1:{self.port}/assets/{MICROSCOPE}/center_of_mass?view=events"
+
     def run(self, stop: threading.Event, welcome: Callable[[], None]) -> None:
         """Start everything, keep it up until `stop` is set, and stop everything.
 
@@ -172,6 +179,10 @@ class Demo:
         metrics = MetricsPage(place.data_dir / "metrics", environment)
         self._start(interface, daemon, simulator, metrics)
         self._await(stop, interface, daemon, simulator, metrics)
+        scans = SimulatedScans(place.data_dir / "scans-simulator", environment, MICROSCOPE)
+        scans.start()
+        self._passing.append(scans)
+        self._await(stop, scans)
         self.metrics_url = metrics.url
         return broker
 
