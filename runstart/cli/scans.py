@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,7 +70,7 @@ def process_command(
     """Count, map and sum the frames of a scan: NeXus file, counted events and pictures.
 
     The settings (thresholds, crop, virtual detectors, calibration) are those of a microscope in
-    [cyan]microscopes.toml[/cyan]; the results are the same, bit for bit, as those of the Dagster job.
+    [cyan]microscopes.toml[/cyan]; the results are those of the Dagster job.
 
     [bold]Examples[/bold]
 
@@ -84,21 +85,22 @@ def process_command(
 
     from runstart.frame_files import FileBlob, open_frames
     from runstart.microscopes import read_microscopes
-    from runstart.scans import ScanRecord, ScanWork, make_plan, make_product, process_whole
+    from runstart.scans import ScanRecord, ScanWork, how_ended, make_plan, make_product, process_whole
     from runstart.scans.publish import product_files
-    from runstart.storage import open_store
+    from runstart.storage import open_store, store_url
 
     chosen = _choose(read_microscopes(microscopes), microscope, microscopes)
     folder = file.with_name(f"{file.name}.results") if out is None else out
     console = Console()
     record = ScanRecord(chosen.name, file.name, file.name, version="", found_at=0.0)
-    work = ScanWork(chosen, record, open_store(f"file:{folder}"), tell=console.print, local=file)
+    # The store is only asked for the vacuum scan that the beam is compensated by.
+    work = ScanWork(chosen, record, open_store(store_url(os.environ)), tell=console.print, local=file)
     with open_frames(FileBlob(file)) as source:
         plan = make_plan(work, source)
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task("frames", total=plan.accounting.seen)
             partial, accounting = process_whole(work, source, plan, lambda n: progress.advance(task, n))
-        product = make_product(work, plan, partial, accounting, _ended(accounting))
+        product = make_product(work, plan, partial, accounting, how_ended(source.is_closed, accounting))
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in product_files(product).items():
             (folder / name).write_bytes(data)
@@ -114,10 +116,6 @@ def _choose(microscopes: dict[str, Microscope], name: str, file: Path) -> Micros
         what = f"{file} declares no microscope {name!r}." if name else f"{file} declares several microscopes."
         raise Alert(what, f"Say --microscope with one of: {known}.")
     return microscopes[name]
-
-
-def _ended(accounting: Accounting) -> str:
-    return "closed" if accounting.missing else "complete"
 
 
 def _print_account(console: Console, source: FrameSource, accounting: Accounting) -> None:

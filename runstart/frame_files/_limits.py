@@ -16,6 +16,7 @@ from runstart.frames import DENSE_DTYPES, Shape
 MOST_PIXELS = 2**26  # of a frame: 8192 x 8192
 MOST_POSITIONS = 2**26  # of a scan
 MOST_PER_POSITION = 2**16
+MOST_FRAMES = 2**28  # of a scan
 CALIBRATIONS = ("scan_step_nm", "mrad_per_pixel", "voltage_kv")
 
 _EXACT_AS = {"bool": "uint8", "int8": "float32", "int16": "float32", "float16": "float32"}
@@ -42,6 +43,8 @@ def check_header(header: ScanHeader, name: str) -> ScanHeader:
             raise refused(name, f"claims {title} of {' x '.join(map(str, shape))}, which cannot be")
     if not 1 <= header.frames_per_position <= MOST_PER_POSITION:
         raise refused(name, f"claims {header.frames_per_position} frames for each position, which cannot be")
+    if header.expected > MOST_FRAMES:
+        raise refused(name, f"claims a scan of {header.expected:,} frames, which cannot be")
     if header.dtype not in (*map(str, DENSE_DTYPES), "sparse"):
         raise refused(name, f"claims pixels of type {header.dtype!r}, which cannot be read")
     return header

@@ -33,7 +33,8 @@ def center_of_mass_map(partial: Partial, scan_shape: Shape) -> NDArray[np.float3
     has_any = partial.intensity > 0
     at = partial.positions[has_any]
     for center, moment in zip(centers, (partial.column_moment, partial.row_moment), strict=True):
-        center[at] = moment[has_any] / partial.intensity[has_any]
+        with np.errstate(invalid="ignore"):  # of infinite pixels the result is NaN
+            center[at] = moment[has_any] / partial.intensity[has_any]
     return centers.reshape(2, *scan_shape)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runstart.places.arrival import Arrival, Listing
+from runstart.places.birth import birth_of
 from runstart.places.bucket import Bucket, BucketPlace, open_bucket
 from runstart.places.folder import FolderPlace, folder_of
 from runstart.places.place import FileGone, Place, Wanted
@@ -19,6 +20,7 @@ __all__ = [
     "Place",
     "Seen",
     "Wanted",
+    "birth_of",
     "folder_of",
     "open_bucket",
 ]

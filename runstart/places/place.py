@@ -114,4 +114,4 @@ def check_name(name: str, wanted: Wanted) -> None:
 
 def cannot_be_taken(name: str, reason: str) -> Alert:
     """Return the alert about a file that a listing would refuse."""
-    return Alert(f"{name[:200]!a} cannot be taken: {reason}.")
+    return Alert(f"{name[:200]!a} cannot be taken: {reason}.", "Rename it, or put the file itself there.")

@@ -29,6 +29,7 @@ from runstart.places import (
     FolderPlace,
     Place,
     Wanted,
+    birth_of,
     folder_of,
     open_bucket,
 )
@@ -135,17 +136,18 @@ class ScanFolder(FolderPlace, ScanPlace):
 
     def _open_growing(self, arrival: Arrival) -> tuple[FrameSource, str]:
         path = self._folder / arrival.name
-        before = self._inode(path)
+        before = self._identity(path)
         with _closed_on_failure() as opened:
             opened.append(open_frames(path))
-            if self._inode(path) != before:
+            if self._identity(path) != before:
                 raise FileGone(arrival.name)
         return opened[0], _header_digest(opened[0].header, before)
 
-    def _inode(self, path: Path) -> int:
+    def _identity(self, path: Path) -> tuple[int, int]:
+        """Return inode and birth, which stay while a file grows."""
         try:
             with self.told(path):
-                return path.stat().st_ino
+                return path.stat().st_ino, birth_of(path)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise FileGone(path.name) from error
 
@@ -191,8 +193,8 @@ def stamp_digest(arrival: Arrival, sidecar: Arrival | None) -> str:
     return _digest([arrival.version, None if sidecar is None else sidecar.version])
 
 
-def _header_digest(header: ScanHeader, inode: int) -> str:
-    return _digest([inode, asdict(header)])
+def _header_digest(header: ScanHeader, identity: tuple[int, int]) -> str:
+    return _digest([*identity, asdict(header)])
 
 
 def _digest(content: Any) -> str:

@@ -2,7 +2,8 @@
 
 Frames are counted as they come. When the scan has ended, its plan is made as for a finished file; what was counted
 meanwhile is the result if it was counted by that plan (the same frames around the same centre, none of them damaged), and
-otherwise the file is processed once more. So a scan has the same result, bit for bit, whether it was followed or not.
+otherwise the file is processed once more. So a scan has the same result whether it was followed or not; bit for
+bit, unless its frames are float32, whose sums are rounded in the order in which they came.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ class _Follower:
         self._done = 0  # stored frames that have been processed
         self._recipe: Recipe | None = None
         self._pass: FramePass | None = None
-        self._sums: Partial | None = None
+        self._sums: list[Partial] = []  # without events
         self._events: list[Partial] = []
         self._is_damaged = False
         self._shown = (time.monotonic(), 0)
@@ -139,19 +140,22 @@ class _Follower:
                 continue
             if is_closed or (not self._missing() and waiting >= settings.settle_seconds):
                 return CLOSED if self._missing() else COMPLETE
-            if waiting >= settings.give_up_seconds or stop():
+            if waiting >= settings.give_up_seconds:
                 self._reporter.remark(f"Nothing has come for {waiting:.0f} s: the scan was broken off.")
                 return BROKEN_OFF
+            if stop():
+                self._reporter.remark("The scan was ended from outside.")
+                return BROKEN_OFF if self._missing() else COMPLETE
             if self._source.frame_count == len(self._counts):
                 time.sleep(LOOK_SECONDS)
 
     def result(self, plan: Plan) -> Partial | None:
         """Return the sums over the whole scan, if they were counted as the plan says."""
-        if self._sums is None or self._recipe != plan.recipe or self._is_damaged:
+        if not self._sums or self._recipe != plan.recipe or self._is_damaged:
             return None
         if self._done != self._source.frame_count or self._accountant.account() != plan.accounting:
             return None
-        return merge_partials(self._events) if self._events else self._sums
+        return merge_partials(self._events or self._sums)
 
     def _take(self, frame_count: int) -> bool:
         """Account for the frames that have come; return whether there are any."""
@@ -179,8 +183,7 @@ class _Follower:
         if partial is not None:
             if partial.events is not None:
                 self._events.append(partial)
-            sums = replace(partial, events=None)
-            self._sums = sums if self._sums is None else merge_partials([self._sums, sums])
+            self._sums.append(replace(partial, events=None))
         return True
 
     def _find_center(self, is_closed: bool) -> bool:
@@ -203,9 +206,12 @@ class _Follower:
         self._reporter.status(ScanStatus(accounting, speed, waiting), self._product(accounting))
 
     def _product(self, accounting: Accounting) -> Callable[[], ScanProduct] | None:
-        sums, recipe = self._sums, self._recipe
-        if sums is None or recipe is None:
+        recipe = self._recipe
+        if not self._sums or recipe is None:
             return None
+        if len(self._sums) > 1:
+            self._sums = [merge_partials(self._sums)]
+        (sums,) = self._sums
         covered = replace(accounting, seen=int(sums.frames.sum()))
         plan = Plan(
             microscope=self._work.microscope.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,10 +149,18 @@ def find_scan_center(work: ScanWork, source: FrameSource, counts: NDArray[np.boo
     left_out = np.setdiff1d(np.arange(first, last), chosen)
     partial, _ = process_range(work, source, frame_pass, first, last, left_out.tolist())
     shape = analysed_shape(header.frame_shape, recipe)
-    if partial is None or partial.pattern is None or not partial.pattern.any():
-        work.tell("The first row of the scan has no electron: detectors lie around the middle of the frame.")
+    pattern = None if partial is None or partial.pattern is None else _without_flaws(partial.pattern)
+    if pattern is None or not pattern.any():
+        work.tell("The first row of the scan shows no beam: detectors lie around the middle of the frame.")
         return (shape[0] - 1) / 2, (shape[1] - 1) / 2
-    return find_center(partial.pattern)
+    return find_center(pattern)
+
+
+def _without_flaws(pattern: NDArray[Any]) -> NDArray[Any]:
+    """Return a pattern in which pixels that are dead (NaN) or below the background have no weight."""
+    if pattern.dtype.kind != "f":
+        return pattern
+    return np.where(np.isfinite(pattern) & (pattern > 0), pattern, 0.0)
 
 
 def _read_ahead(source: FrameSource, start: int, counts: NDArray[np.bool_]) -> Iterator[tuple[int, Frames]]:

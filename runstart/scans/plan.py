@@ -1,6 +1,6 @@
 """Plans how a scan is processed: which stored frames count, in which batches, around which centre.
 
-A plan is a function of the file's version, the microscope's recipe and the library's sources; its key is a digest of all
+A plan is a function of the file's version, the microscope's settings and the library's sources; its key is a digest of all
 of these. So whoever processes a batch, in this process or in a pod, and however often, writes the same partial result
 under the same key.
 """
@@ -145,6 +145,10 @@ def make_plan(work: ScanWork, source: FrameSource) -> Plan:
         what = f"{work.record.name or work.record.scan} has no frame of its scan yet."
         raise Alert(what, "Look at its header, and whether the camera has written anything.")
     recipe = work.microscope.recipe
+    if recipe.bin_by > min(source.header.frame_shape):
+        rows, columns = source.header.frame_shape
+        what = f"Frames of {rows} x {columns} pixels cannot be binned by {recipe.bin_by}."
+        raise Alert(what, f"Correct bin_by of {work.microscope.name} in microscopes.toml.")
     if recipe.center is None:
         recipe = recipe.model_copy(update={"center": find_scan_center(work, source, counts)})
     batches = _divide(source, counts, work.microscope.batch_bytes)
@@ -158,6 +162,8 @@ def make_plan(work: ScanWork, source: FrameSource) -> Plan:
         "header": asdict(source.header),
         "recipe": recipe.model_dump(mode="json"),
         "shifts": work.shifts_digest,
+        "phase": work.microscope.phase.model_dump(mode="json"),
+        "calibration": work.calibrated(source.header).calibration,
         "batches": [[b.start, b.stop] for b in batches],
     }
     canonical = json.dumps(made_of, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -195,6 +201,8 @@ def load_plan(work: ScanWork, key: str) -> Plan:
     except ObjectMissing as error:
         what = f"The plan of {work.record.scan} is gone: another run has finished this scan meanwhile."
         raise Alert(what, "Launch the scan again if its results are not what you want.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise Alert(f"The plan of {work.record.scan} is damaged: {error}.", "Launch the scan again.") from error
     if plan.code_version != source_digest.library_version(*_SOURCES):
         what = f"The code has changed since {work.record.scan} was planned: its batches would not fit each other."
         raise Alert(what, "Launch the scan again as a whole.")

@@ -6,9 +6,11 @@ the new one has seen fewer frames of the same file.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +111,7 @@ def publish(work: ScanWork, plan: Plan, product: ScanProduct) -> ScanResult:
         If the store does not answer.
     """
     digest = digest_product(product)
-    folder = f"{work.microscope.folder(work.record.scan)}/results/{digest[:24]}"
+    folder = f"{work.microscope.folder(work.record.scan)}/results/{_folder_name(product, digest)}"
     objects: dict[str, str] = {}
     for name, data in product_files(product).items():
         objects[name] = f"{folder}/{name}"
@@ -162,6 +164,8 @@ def load_current(store: ObjectStore, microscope: Microscope, scan: str) -> ScanR
 
     Raises
     ------
+    Alert
+        If it is damaged.
     Transient
         If the store does not answer.
     """
@@ -170,6 +174,17 @@ def load_current(store: ObjectStore, microscope: Microscope, scan: str) -> ScanR
         return ScanResult.from_bytes(store.get(f"{named['folder']}/result.json").data)
     except ObjectMissing:
         return None
+    except (ValueError, KeyError, TypeError) as error:
+        what = f"What names the result of {scan} of {microscope.name} is damaged: {error}."
+        raise Alert(
+            what, f"Remove {_current_key(microscope, scan)} from the object store, and process it again."
+        ) from error
+
+
+def _folder_name(product: ScanProduct, digest: str) -> str:
+    """Return a name that no product with other files has."""
+    told = json.dumps([digest, asdict(product.header), product.ended], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:24]
 
 
 def _make_current(work: ScanWork, result: ScanResult) -> ScanResult:

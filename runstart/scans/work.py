@@ -78,14 +78,21 @@ class ScanWork:
         compensation = self.microscope.beam_compensation
         if compensation is None or compensation.vacuum_scan == self.record.scan:
             return None
-        from runstart.scans.nexus import read_center_of_mass
+        from runstart.scans.nexus import read_scan_nexus
         from runstart.scans.publish import load_current
 
         result = load_current(self.store, self.microscope, compensation.vacuum_scan)
         if result is None:
             what = f"The vacuum scan {compensation.vacuum_scan} of {self.microscope.name} has no result."
             raise Alert(what, "Process it first, or take beam_compensation out of microscopes.toml.")
-        return read_center_of_mass(self.store.get(result.objects["scan.nxs"]).data)
+        vacuum = read_scan_nexus(self.store.get(result.objects["scan.nxs"]).data)
+        if vacuum.recipe.bin_by != self.microscope.recipe.bin_by:
+            what = (
+                f"The vacuum scan {compensation.vacuum_scan} was binned by {vacuum.recipe.bin_by}, and this one is "
+            )
+            what += f"by {self.microscope.recipe.bin_by}."
+            raise Alert(what, "Process the vacuum scan again with this bin_by.")
+        return vacuum.center_of_mass
 
     def shifts(self, scan_shape: Shape) -> NDArray[np.int32] | None:
         """Return by how many rows and columns the frames of each position are moved; None without compensation.

@@ -13,22 +13,27 @@ from scan_work_kit import (
     count_plainly,
     damage_frame,
     draw_frames,
+    make_header,
     make_work,
     write_scan,
 )
 
 from runstart.errors import Alert
+from runstart.frame_files import RawWriter
 from runstart.frames import Partial
+from runstart.microscopes import BeamCompensation, Calibration, Phase
 from runstart.scans import (
     Accounting,
     Plan,
     ScanWork,
+    load_plan,
     make_plan,
     make_product,
     merge_batches,
     process_batch,
     process_whole,
     publish,
+    save_plan,
 )
 from runstart.scans.plan import partial_key
 
@@ -163,8 +168,6 @@ def test_the_key_of_a_plan_depends_on_what_results_depend_on(tmp_path: Path) -> 
 
 
 def test_another_result_of_the_vacuum_scan_makes_a_plan_void(tmp_path: Path) -> None:
-    from runstart.microscopes import BeamCompensation
-
     def publish_vacuum(pixels: np.ndarray) -> None:
         vacuum = make_work(write_scan(tmp_path / f"vacuum{pixels.sum()}.frames", pixels))
         vacuum = replace(vacuum, record=replace(vacuum.record, scan="vacuum"))
@@ -180,3 +183,64 @@ def test_another_result_of_the_vacuum_scan_makes_a_plan_void(tmp_path: Path) -> 
     publish_vacuum(draw_frames(6))
     with pytest.raises(Alert, match="another result"):
         process_batch(make_work(path, beam_compensation=compensation), plan, 0)
+
+
+def test_a_vacuum_scan_that_was_binned_otherwise_is_refused(tmp_path: Path) -> None:
+    vacuum = make_work(write_scan(tmp_path / "vacuum.frames", draw_frames()))
+    with vacuum.open() as source:
+        plan = make_plan(vacuum, source)
+        product = make_product(vacuum, plan, *process_whole(vacuum, source, plan), "complete")
+    publish(vacuum, plan, product)
+    binned = PLAIN.model_copy(update={"bin_by": 2})
+    path = write_scan(tmp_path / "a.frames", draw_frames())
+    with pytest.raises(Alert, match="was binned by 1"):
+        plan_of(make_work(path, binned, beam_compensation=BeamCompensation(vacuum_scan="vacuum.frames")))
+
+
+def test_frames_smaller_than_their_binning_are_refused(tmp_path: Path) -> None:
+    path = write_scan(tmp_path / "a.frames", draw_frames())
+    with pytest.raises(Alert, match="cannot be binned by 32"):
+        plan_of(make_work(path, PLAIN.model_copy(update={"bin_by": 32})))
+
+
+def test_dead_pixels_do_not_keep_the_centre_from_being_found(tmp_path: Path) -> None:
+    frames = draw_frames().astype(np.float32)
+    frames[:, 3, 3] = np.nan
+    frames[:, 0, 0] = -1e6
+    path = tmp_path / "a.frames"
+    with RawWriter(path, make_header(dtype="float32")) as writer:
+        writer.append(frames)
+    pattern = frames[: SCAN_SHAPE[1]].sum(axis=0, dtype=np.float64)
+    pattern[[3, 0], [3, 0]] = 0
+    rows, columns = np.indices(pattern.shape)
+    expected = ((pattern * rows).sum() / pattern.sum(), (pattern * columns).sum() / pattern.sum())
+    plan = plan_of(make_work(path, PLAIN.model_copy(update={"center": None})))
+    assert plan.center == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("setting", ["phase", "calibration"])
+def test_settings_that_change_the_maps_change_the_key(tmp_path: Path, setting: str) -> None:
+    changed = {"phase": Phase(rotation_deg=3), "calibration": Calibration(scan_step_nm=2)}[setting]
+    path = write_scan(tmp_path / "a.frames", draw_frames())
+    assert plan_of(make_work(path)).key != plan_of(make_work(path, **{setting: changed})).key
+
+
+def test_results_of_other_calibrations_lie_in_folders_of_their_own(tmp_path: Path) -> None:
+    path = write_scan(tmp_path / "a.frames", draw_frames())
+    folders = set()
+    for step in (1, 2):
+        work = make_work(path, calibration=Calibration(scan_step_nm=step))
+        with work.open() as source:
+            plan = make_plan(work, source)
+            product = make_product(work, plan, *process_whole(work, source, plan), "complete")
+        folders.add(publish(work, plan, product).folder)
+    assert len(folders) == 2
+
+
+def test_a_damaged_plan_is_told(tmp_path: Path) -> None:
+    work = make_work(write_scan(tmp_path / "a.frames", draw_frames()))
+    key = save_plan(work, plan_of(work))
+    (stored,) = work.store.list("scans/SIMSTEM/a.frames/work/")
+    work.store.put(stored, b"{}")
+    with pytest.raises(Alert, match="is damaged"):
+        load_plan(work, key)
