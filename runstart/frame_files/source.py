@@ -129,7 +129,9 @@ class FrameSource(ABC):
         self.close()
 
 
-def split_into_batches(sizes: NDArray[np.int64], batch_bytes: int, start: int = 0) -> Iterator[tuple[int, int]]:
+def split_into_batches(
+    sizes: NDArray[np.int64], batch_bytes: int, start: int = 0, piece: int = 1
+) -> Iterator[tuple[int, int]]:
     """Yield ranges of successive frames that take at most `batch_bytes` together; a larger frame goes alone.
 
     Parameters
@@ -140,14 +142,25 @@ def split_into_batches(sizes: NDArray[np.int64], batch_bytes: int, start: int = 
         The limit.
     start : int, optional
         Index of the first frame.
+    piece : int, optional
+        Ranges end at its multiples where one fits into the limit (`FrameSource.piece`).
 
     Raises
     ------
     ValueError
         If the limit is below 1.
     """
-    for first, last in _batches(sizes, batch_bytes, 1):
+    if batch_bytes < 1:
+        raise ValueError(f"batch_bytes is {batch_bytes}; it must be at least 1")
+    first, ends = 0, np.cumsum(sizes, dtype=np.int64)
+    while first < len(ends):
+        before = int(ends[first - 1]) if first else 0
+        last = max(int(np.searchsorted(ends, before + batch_bytes, "right")), first + 1)
+        whole = last - (start + last) % piece
+        if first < whole and last < len(ends):
+            last = whole
         yield start + first, start + last
+        first = last
 
 
 def read_batches(source: FrameSource, batch_bytes: int) -> Iterator[Frames]:
@@ -163,19 +176,5 @@ def read_batches(source: FrameSource, batch_bytes: int) -> Iterator[Frames]:
         If the file is shorter than it says, or damaged.
     """
     sizes = source.sizes(0, source.frame_count)
-    for start, stop in _batches(sizes, batch_bytes, source.piece):
+    for start, stop in split_into_batches(sizes, batch_bytes, piece=source.piece):
         yield source.read(start, stop)
-
-
-def _batches(sizes: NDArray[np.int64], batch_bytes: int, piece: int) -> Iterator[tuple[int, int]]:
-    if batch_bytes < 1:
-        raise ValueError(f"batch_bytes is {batch_bytes}; it must be at least 1")
-    start, ends = 0, np.cumsum(sizes, dtype=np.int64)
-    while start < len(ends):
-        before = int(ends[start - 1]) if start else 0
-        stop = max(int(np.searchsorted(ends, before + batch_bytes, "right")), start + 1)
-        whole = stop - stop % piece
-        if start < whole and stop < len(ends):
-            stop = whole
-        yield start, stop
-        start = stop

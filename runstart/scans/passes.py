@@ -166,9 +166,8 @@ def _without_flaws(pattern: NDArray[Any]) -> NDArray[Any]:
 def _read_ahead(source: FrameSource, start: int, counts: NDArray[np.bool_]) -> Iterator[tuple[int, Frames]]:
     """Yield the index of the first frame, and frames, in chunks that have some that count; the next is read meanwhile."""
     sizes = source.sizes(start, start + len(counts))
-    ranges = [
-        (a, b) for a, b in split_into_batches(sizes, CHUNK_BYTES, start) if counts[a - start : b - start].any()
-    ]
+    chunks = split_into_batches(sizes, CHUNK_BYTES, start, source.piece)
+    ranges = [(a, b) for a, b in chunks if counts[a - start : b - start].any()]
     with ThreadPoolExecutor(1, "frames") as reader:
         ahead = [reader.submit(source.read, *one) for one in ranges[:1]]
         for number, (first, _) in enumerate(ranges):

@@ -230,7 +230,7 @@ def _stretches(count: int) -> list[tuple[int, int]]:
 
 def _divide(source: FrameSource, counts: NDArray[np.bool_], batch_bytes: int) -> tuple[Batch, ...]:
     sizes: NDArray[Any] = source.sizes(0, source.frame_count)
-    ranges = split_into_batches(sizes, batch_bytes)
+    ranges = split_into_batches(sizes, batch_bytes, piece=source.piece)
     return tuple(
         Batch(number, start, stop, tuple(int(i) + start for i in np.flatnonzero(~counts[start:stop])))
         for number, (start, stop) in enumerate((a, b) for a, b in ranges if counts[a:b].any())
