@@ -139,13 +139,12 @@ class DagsterScanReporter:
 
 
 def describe_status(status: ScanStatus, pictures: Pictures | None) -> dict[str, Any]:
-    """Return the metadata of an observation of a scan that goes on: pictures first, the account last."""
-    shown: dict[str, Any] = {}
+    """Return the metadata of an observation of a scan that goes on: how far it is, pictures, and the account last."""
+    shown: dict[str, Any] = {"covered": round(status.accounting.covered, 6)}
     if pictures is not None:
-        shown = {name.replace("_", " "): dg.MetadataValue.md(text) for name, text in pictures.thumbnails.items()}
+        shown |= {name.replace("_", " "): dg.MetadataValue.md(text) for name, text in pictures.thumbnails.items()}
         shown["overview"] = show_png(pictures.overview, "overview")
     return shown | {
-        "covered": round(status.accounting.covered, 6),
         "seen": status.accounting.seen,
         "frames_per_second": round(status.frames_per_second, 1),
         "waiting_seconds": round(status.waiting_seconds, 1),

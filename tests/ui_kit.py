@@ -1,5 +1,7 @@
 """Dagster's pages with a browser in front of them: webserver, daemon and code server on simulated nights, and Chromium.
 
+A microscope is declared whose folder is empty until a test takes a scan; its batches are small, so that there are several.
+
 No broker: the instruments file declares no instrument. Everything listens on loopback and writes below one folder.
 With `RUNSTART_SCREENSHOTS=FOLDER` the tests save the pictures of the documentation.
 """
@@ -20,6 +22,7 @@ from waiting import wait_until
 
 from runstart.demo import family
 from runstart.demo.children import Child, CodeServer, Daemon, UserInterface
+from runstart.demo.graphql import Webserver
 from runstart.demo.place import Place, find_checkout
 from runstart.facility.processes import free_port
 from runstart.simulators.night import NightPlan, simulate_night
@@ -29,11 +32,14 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 SITE = "SIMOBS"
+MICROSCOPE = "SIMSTEM"
+BATCH_BYTES = "32MiB"  # of a scan of 64 x 64 frames of 128 x 128 pixels: 128 MiB
 NIGHTS = 3
 START_TIMEOUT = 120.0
 RUN_TIMEOUT = 120_000  # ms
 NAVIGATION, WIDTH = 240, 1400  # px: Dagster's menu on the left, and what a screenshot keeps
 VIEWPORT = (NAVIGATION + WIDTH, 1500)  # high enough for the events of a short run: others are not in the page
+_RUN_STATUS = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
 CHROMIUM_ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -62,6 +68,7 @@ class Pages:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.exposures = folder / "exposures" / SITE
+        self.scans = folder / "scans" / MICROSCOPE
         newest = last_night(datetime.now(UTC), "UTC")  # Dagster's dialogs show recent partitions
         self.nights = [(newest - timedelta(days=ago)).isoformat() for ago in reversed(range(NIGHTS))]
         self._place = Place(find_checkout(), folder / "instruments.toml", folder, folder)
@@ -108,15 +115,29 @@ class Pages:
         """Return the address of an asset's page for one night."""
         return f"{self.url}/assets/{SITE}/{asset}?view=partitions&partition={night}"
 
+    def scan_partition(self, asset: str, scan: str) -> str:
+        """Return the address of an asset's page for one scan."""
+        return f"{self.url}/assets/{MICROSCOPE}/{asset}?view=partitions&partition={scan}"
+
+    def run_status(self, run_id: str) -> str:
+        """Return the status of a run, such as `SUCCESS`."""
+        status: str = Webserver(self._port).ask(_RUN_STATUS, id=run_id)["runOrError"]["status"]
+        return status
+
     def _write_files(self) -> None:
         place = self._place
-        for folder in (place.dagster_home, self.folder / "tmp", self.folder / "store", self.exposures):
+        for folder in (place.dagster_home, self.folder / "tmp", self.folder / "store", self.exposures, self.scans):
             folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(place.checkout / "dagster.yaml", place.dagster_home)
         place.instruments_file.write_text('[kafka.default]\nbootstrap_servers = "127.0.0.1:9"\n')
+        self._microscopes_file.write_text(_with_small_batches(place.checkout / "microscopes.toml"))
 
     def _environ(self) -> Mapping[str, str]:
-        return self._place.environment("127.0.0.1:9")
+        return self._place.environment("127.0.0.1:9") | {"RUNSTART_MICROSCOPES": str(self._microscopes_file)}
+
+    @property
+    def _microscopes_file(self) -> Path:
+        return self.folder / "microscopes.toml"
 
     def _simulate(self) -> None:
         few = {"objects": 1, "exposures": 2, "biases": 5, "darks": 3, "flats": 3}
@@ -138,6 +159,13 @@ class Pages:
                 return child.ready
 
             wait_until(ready, f"the {child.name}", START_TIMEOUT, 0.2)
+
+
+def _with_small_batches(microscopes_file: Path) -> str:
+    heading = f"[microscopes.{MICROSCOPE}]\n"
+    before, found, after = microscopes_file.read_text().partition(heading)
+    assert found
+    return f'{before}{heading}batch_bytes = "{BATCH_BYTES}"\n{after}'
 
 
 def open_launchpad(page: Page, pages: Pages, job: str) -> Locator:
@@ -179,12 +207,29 @@ def materialize(page: Page, pages: Pages, nights: str, number: str) -> None:
     number : str
         What the dialog says of their number, such as `3 partitions`.
     """
-    page.goto(f"{pages.url}/locations/definitions/asset-groups/nights_{SITE}")
-    page.get_by_role("button", name="Materialize all").click()
-    dialog = page.get_by_role("dialog")
+    dialog = _open_dialog(page, pages, f"nights_{SITE}")
     box = dialog.locator("input[type=text]").first
     box.fill(nights)
     box.press("Tab")
+    _launch_dialog(page, dialog, number)
+
+
+def materialize_scan(page: Page, pages: Pages, scan: str) -> None:
+    """Materialize all assets of a scan, and go to the page of the run."""
+    dialog = _open_dialog(page, pages, f"scans_{MICROSCOPE}")
+    dialog.get_by_text("Select a partition").click()
+    page.get_by_role("menuitem").filter(has_text=scan).click()
+    dialog.get_by_text("Launch runs").click()  # closes the list
+    _launch_dialog(page, dialog, "1 partition")
+
+
+def _open_dialog(page: Page, pages: Pages, group: str) -> Locator:
+    page.goto(f"{pages.url}/locations/definitions/asset-groups/{group}")
+    page.get_by_role("button", name="Materialize all").click()
+    return page.get_by_role("dialog").filter(has_text="Launch runs to materialize")
+
+
+def _launch_dialog(page: Page, dialog: Locator, number: str) -> None:
     dialog.get_by_text(number, exact=True).wait_for()
     dialog.get_by_role("button", name="Launch").click()
     page.get_by_role("link", name="View", exact=True).or_(
@@ -199,10 +244,16 @@ def width_of(image: Locator) -> int:
     return width
 
 
+def open_picture(page: Page, row: str) -> Locator:
+    """Open the large picture of a row of metadata, and return it."""
+    page.locator("tr", has=page.get_by_text(row, exact=True)).last.get_by_text("[Show Markdown]").click()
+    return page.get_by_role("dialog").locator("img")
+
+
 def save_screenshot(page: Page, name: str, *, top: int = 0, height: int = 900, width: int = WIDTH) -> None:
     """Save what stands right of the menu, for the documentation, if `RUNSTART_SCREENSHOTS` names a folder."""
-    folder = os.environ.get("RUNSTART_SCREENSHOTS")
-    if not folder:
+    folder = screenshots_folder()
+    if folder is None:
         return
     from PIL import Image
 
@@ -212,4 +263,10 @@ def save_screenshot(page: Page, name: str, *, top: int = 0, height: int = 900, w
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     picture.thumbnail((WIDTH, height), Image.Resampling.LANCZOS)
     few = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    few.save(Path(folder) / f"{name}.png", optimize=True)
+    few.save(folder / f"{name}.png", optimize=True)
+
+
+def screenshots_folder() -> Path | None:
+    """Return the folder for pictures of the documentation, if they are to be saved."""
+    folder = os.environ.get("RUNSTART_SCREENSHOTS")
+    return Path(folder) if folder else None

@@ -112,7 +112,7 @@ def test_an_observation_shows_thumbnails_in_place_and_the_overview_at_a_click(wo
         "a.frames",
     )
     shown = {name: value.value for name, value in observation.metadata.items()}
-    assert list(shown)[:3] == ["phase", "overview", "covered"]
+    assert list(shown)[:3] == ["covered", "phase", "overview"]
     assert shown["phase"] == "![3](x)"
     assert str(shown["overview"]).startswith("![overview](data:image/png;base64,")
     assert (shown["covered"], shown["seen"]) == (0.1, 3)
