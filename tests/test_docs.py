@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from assets import define_scans
+from runstart.microscopes import read_microscopes
 from runstart.nights import CHECKS, STEPS
 from runstart.operation_kit import find_operations
 
@@ -37,3 +39,14 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
     local = [link for link in links if not link.startswith(("http:", "https:", "mailto:"))]
     assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+def test_every_asset_and_check_of_a_scan_is_described() -> None:
+    page = (DOCS / "scans.md").read_text()
+    microscope = read_microscopes(ROOT / "microscopes.toml")["SIMSTEM"]
+    scans = define_scans(microscope)
+    assert [key.path[-1] for key in scans.asset_keys if f"`{key.path[-1]}`" not in page] == []
+    checks = [key for each in (*scans.assets, *scans.checks) for key in each.check_keys]
+    told = [f"`{key.asset_key.path[-1]}` | `{key.name}`" for key in checks]
+    assert told
+    assert [text for text in told if text not in page] == []
