@@ -250,8 +250,16 @@ def open_picture(page: Page, row: str) -> Locator:
     return page.get_by_role("dialog").locator("img")
 
 
-def save_screenshot(page: Page, name: str, *, top: int = 0, height: int = 900, width: int = WIDTH) -> None:
-    """Save what stands right of the menu, for the documentation, if `RUNSTART_SCREENSHOTS` names a folder."""
+def save_screenshot(
+    page: Page, name: str, *, top: int = 0, height: int = 900, width: int = WIDTH, is_colorful: bool = False
+) -> None:
+    """Save what stands right of the menu, for the documentation, if `RUNSTART_SCREENSHOTS` names a folder.
+
+    Parameters
+    ----------
+    is_colorful : bool
+        Keep all colours, of a page with many pictures.
+    """
     folder = screenshots_folder()
     if folder is None:
         return
@@ -262,8 +270,9 @@ def save_screenshot(page: Page, name: str, *, top: int = 0, height: int = 900, w
     png = page.screenshot(clip=clip, animations="disabled")  # type: ignore[arg-type]
     picture = Image.open(io.BytesIO(png)).convert("RGB")
     picture.thumbnail((WIDTH, height), Image.Resampling.LANCZOS)
-    few = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    few.save(folder / f"{name}.png", optimize=True)
+    if not is_colorful:
+        picture = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    picture.save(folder / f"{name}.png", optimize=True)
 
 
 def screenshots_folder() -> Path | None:

@@ -15,6 +15,7 @@ Limits = tuple[float, float]
 _PERCENTILES = (0.5, 99.5)
 _MOST_RANKED = 1 << 17
 _RADIUS_PERCENTILE = 98.0
+_FAINT_PERCENTILE = 10.0  # not the median, which rises above the halo's pixels while a scan goes on
 _LOG_FROM = 30  # a linear scale shows about this many shades
 _MOST_DECADES = 6
 _SMALLEST_DEVIATION = 1e-3
@@ -69,8 +70,8 @@ def pattern_limits(pattern: NDArray[Any]) -> tuple[Limits, bool]:
     positive = pattern[np.isfinite(pattern) & (pattern > 0)].astype(np.float64)
     if not positive.size:
         return (0.0, 1.0), False
-    top, middle = float(positive.max()), float(np.median(positive))
-    if top > _LOG_FROM * middle:
+    top, faint = float(positive.max()), float(np.percentile(positive, _FAINT_PERCENTILE))
+    if top > _LOG_FROM * faint:
         low = float(np.percentile(positive, 1.0))
         return (max(low, top / 10**_MOST_DECADES), top), True
     return _widened(min(float(pattern[np.isfinite(pattern)].min()), 0.0), top), False
