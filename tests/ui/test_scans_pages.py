@@ -32,7 +32,7 @@ from runstart.storage import FileStore, ObjectMissing
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-FRAMES_PER_SECOND = 95.0  # 43 s
+FRAMES_PER_SECOND = 70.0  # 59 s
 BATCHES = 4
 MADE = ("counted_scan", "center_of_mass", "virtual_images", "phase", "diffraction_pattern")
 CHOSEN = ("raw_scan", "virtual_images")  # made by two steps of the graph
@@ -75,7 +75,11 @@ class Scan:
 
     @property
     def overview(self) -> bytes:
-        return self._displayed("overview.png")
+        """The newest picture; empty before the first."""
+        try:
+            return self._displayed("overview.png")
+        except ObjectMissing:
+            return b""
 
     def break_off(self) -> None:
         self._stop.set()
@@ -110,7 +114,7 @@ def taken(taking: Scan) -> Scan:
 
 def test_the_overview_in_the_store_is_renewed_while_a_scan_is_taken(taking: Scan) -> None:
     wait_until(lambda: taking.status.get("covered", 0) > 0.6, "a good part of the scan", interval=0.2)
-    before = taking.overview
+    before = wait_until(lambda: taking.overview, "an overview", interval=0.2)
     wait_until(lambda: taking.overview != before, "a new overview", interval=0.2)
     assert taking.is_being_taken
     if (folder := screenshots_folder()) is not None:
