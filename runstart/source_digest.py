@@ -9,7 +9,6 @@ from pathlib import Path
 import runstart
 
 
-@functools.cache
 def library_version(*sources: str) -> str:
     """Return the version of the library, and 12 digits of the SHA-256 of some of its sources.
 
@@ -18,13 +17,17 @@ def library_version(*sources: str) -> str:
     *sources : str
         Folders, of which all modules count, and modules, below `runstart/`; they are read when this process asks first.
     """
-    package = Path(runstart.__file__).parent
-    paths = {path for source in sources for path in _modules(package / source)}
+    return f"{runstart.__version__}+{_digest(Path(runstart.__file__).parent, sources)[:12]}"
+
+
+@functools.cache
+def _digest(package: Path, sources: tuple[str, ...]) -> str:
+    """Return the SHA-256 of names and contents, as they were when this process asked first."""
     digest = hashlib.sha256()
-    for path in sorted(paths):
+    for path in sorted({path for source in sources for path in _modules(package / source)}):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         digest.update(f"{path.relative_to(package).as_posix()} {content}\n".encode())
-    return f"{runstart.__version__}+{digest.hexdigest()[:12]}"
+    return digest.hexdigest()
 
 
 def _modules(source: Path) -> list[Path]:

@@ -79,6 +79,7 @@ def test_killed_in_its_second_batch_a_scan_goes_on_with_that_batch(
     halted = tmp_path / "halted"
     worker = facility.start(order, SCAN_HALT=f"1:{halted}")
     wait_until(halted.exists, "the middle of the second batch", 120, 0.05)
+    wait_until(facility.partials, "the end of the first batch", 120, 0.05)  # both may be under way at once
     before = facility.partials()
     assert list(before) == ["00000"]
 
