@@ -40,7 +40,7 @@ def run(*arguments: str) -> Any:
         "announced on STEM_scans of default",
         "above 30",
         "bright_field: 0 to 20 px",
-        "1 GiB",
+        "1024 MiB",
         "1 microscope, nothing to mend.",
     ],
 )
