@@ -68,8 +68,10 @@ def define_plan_op(microscope: "Microscope") -> dg.OpDefinition:
     def plan_batches(
         context: dg.OpExecutionContext, object_store: ObjectStoreResource, scans: ScansResource
     ) -> Iterator[dg.DynamicOutput[dict[str, Any]]]:
+        from runstart.scans import plan_scan
+
         with at_work(context, microscope, object_store, scans) as work:
-            plan = _find_plan_of_run(context, work) or _make_plan(work)
+            plan = _find_plan_of_run(context, work) or plan_scan(work)
         context.log.info(f"{plan.accounting.seen:,} frames in {len(plan.batches)} batches.")
         for batch in plan.batches:
             metadata = {"batch": batch.number, "batches": len(plan.batches), "frames": batch.frames}
@@ -182,12 +184,6 @@ def _find_plan_of_run(context: dg.OpExecutionContext, work: "ScanWork") -> "Plan
         told = made.metadata.get("plan")
         return None if told is None else find_plan(work, str(told.value))
     return None
-
-
-def _make_plan(work: "ScanWork") -> "Plan":
-    from runstart.scans import plan_scan
-
-    return plan_scan(work)
 
 
 def _frame_bytes(plan: "Plan") -> int:

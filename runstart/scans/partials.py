@@ -7,10 +7,12 @@ then all damaged frames are known.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from runstart.errors import Alert
 from runstart.frame_files import FrameSource
@@ -22,6 +24,8 @@ from runstart.scans.work import ScanWork
 from runstart.storage import ObjectMissing
 
 _LENGTH = struct.Struct("<Q")
+
+_Done: TypeAlias = tuple[Partial | None, list[int]]  # sums, and the indices of damaged frames
 
 
 def process_batch(work: ScanWork, plan: Plan, number: int) -> bool:
@@ -58,22 +62,7 @@ def merge_batches(work: ScanWork, plan: Plan) -> tuple[Partial, Accounting]:
     Transient
         If disk or store do not answer.
     """
-    partials: list[Partial] = []
-    damaged: list[int] = []
-    for batch in plan.batches:
-        partial, bad = _load(work, plan, batch.number)
-        damaged += bad
-        partials += [] if partial is None else [partial]
-    accounting = plan.accounting
-    if damaged:
-        with work.open() as source:
-            check_unchanged(work, source, plan)
-            mended, accounting = _mend(work, source, plan, damaged)
-        partials += mended
-        work.tell(f"{accounting.damaged} frames are damaged; {len(mended)} of them had an intact duplicate.")
-    if not partials:
-        raise Alert(f"No frame of {plan.scan} is intact.", "Look at the disk that the camera writes to.")
-    return merge_partials(partials), accounting
+    return _merge(work, plan, [_load(work, plan, batch.number) for batch in plan.batches])
 
 
 def process_whole(
@@ -98,21 +87,12 @@ def process_whole(
         As these.
     """
     frame_pass = make_pass(source, plan.recipe, work.microscope.threads)
-    partials: list[Partial] = []
-    damaged: list[int] = []
+    done = []
     for batch in plan.batches:
-        partial, bad = process_range(work, source, frame_pass, batch.start, batch.stop, batch.left_out)
-        damaged += bad
-        partials += [] if partial is None else [partial]
+        done.append(process_range(work, source, frame_pass, batch.start, batch.stop, batch.left_out))
         if on_batch is not None:
             on_batch(batch.frames)
-    accounting = plan.accounting
-    if damaged:
-        mended, accounting = _mend(work, source, plan, damaged)
-        partials += mended
-    if not partials:
-        raise Alert(f"No frame of {plan.scan} is intact.", "Look at the disk that the camera writes to.")
-    return merge_partials(partials), accounting
+    return _merge(work, plan, done, source)
 
 
 def check_unchanged(work: ScanWork, source: FrameSource, plan: Plan) -> None:
@@ -132,7 +112,28 @@ def check_unchanged(work: ScanWork, source: FrameSource, plan: Plan) -> None:
         raise Alert(what, "Launch the scan again when nothing writes to its file any more.")
 
 
-def _load(work: ScanWork, plan: Plan, number: int) -> tuple[Partial | None, list[int]]:
+def _merge(
+    work: ScanWork, plan: Plan, done: Sequence[_Done], source: FrameSource | None = None
+) -> tuple[Partial, Accounting]:
+    """Return the sums over all batches, with duplicates in the place of damaged frames, and the final account.
+
+    The file is opened only if a frame is damaged and no `source` is given.
+    """
+    partials = [partial for partial, _ in done if partial is not None]
+    damaged = [index for _, bad in done for index in bad]
+    accounting = plan.accounting
+    if damaged:
+        with work.open() if source is None else contextlib.nullcontext(source) as opened:
+            check_unchanged(work, opened, plan)
+            mended, accounting = _mend(work, opened, plan, damaged)
+        partials += mended
+        work.tell(f"{accounting.damaged} frames are damaged; {len(mended)} of them had an intact duplicate.")
+    if not partials:
+        raise Alert(f"No frame of {plan.scan} is intact.", "Look at the disk that the camera writes to.")
+    return merge_partials(partials), accounting
+
+
+def _load(work: ScanWork, plan: Plan, number: int) -> _Done:
     key = partial_key(work, plan.key, number)
     remedy = "Launch the scan again: this batch is then processed anew."
     try:

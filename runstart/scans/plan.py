@@ -138,8 +138,9 @@ def make_plan(work: ScanWork, source: FrameSource) -> Plan:
         If the file is damaged, has no frame of the scan, or the vacuum scan is not done.
     """
     accountant = Accountant(source.header)
-    taken = [accountant.take(source.slots(start, stop)) for start, stop in _stretches(source.frame_count)]
-    counts = np.concatenate(taken) if taken else np.zeros(0, np.bool_)
+    stretches = [source.slots(start, stop) for start, stop in _stretches(source.frame_count)]
+    slots = np.concatenate([np.zeros(0, np.int64), *stretches])
+    counts = accountant.take(slots)
     accounting = accountant.account()
     if accounting.seen == 0:
         what = f"{work.record.name or work.record.scan} has no frame of its scan yet."
@@ -153,7 +154,7 @@ def make_plan(work: ScanWork, source: FrameSource) -> Plan:
         recipe = recipe.model_copy(update={"center": find_scan_center(work, source, counts)})
     batches = _divide(source, counts, work.microscope.batch_bytes)
     left_out = np.flatnonzero(~counts)
-    spares = tuple(i for i in left_out.tolist() if source.slots(i, i + 1)[0] >= 0) if accounting.duplicate else ()
+    spares = tuple(left_out[slots[left_out] >= 0].tolist()) if accounting.duplicate else ()
     code_version = source_digest.library_version(*_SOURCES)
     made_of = {
         "format": FORMAT,

@@ -87,10 +87,10 @@ class ScanWork:
             raise Alert(what, "Process it first, or take beam_compensation out of microscopes.toml.")
         vacuum = read_scan_nexus(self.store.get(result.objects["scan.nxs"]).data)
         if vacuum.recipe.bin_by != self.microscope.recipe.bin_by:
+            binned, wanted = vacuum.recipe.bin_by, self.microscope.recipe.bin_by
             what = (
-                f"The vacuum scan {compensation.vacuum_scan} was binned by {vacuum.recipe.bin_by}, and this one is "
+                f"The vacuum scan {compensation.vacuum_scan} was binned by {binned}, and this one is by {wanted}."
             )
-            what += f"by {self.microscope.recipe.bin_by}."
             raise Alert(what, "Process the vacuum scan again with this bin_by.")
         return vacuum.center_of_mass
 
@@ -111,7 +111,14 @@ class ScanWork:
             return None
         from runstart.frames import beam_shifts
 
-        return beam_shifts(vacuum, scan_shape, compensation.method)
+        if scan_shape not in self._known_shifts:
+            self._known_shifts[scan_shape] = beam_shifts(vacuum, scan_shape, compensation.method)
+        return self._known_shifts[scan_shape]
+
+    @functools.cached_property
+    def _known_shifts(self) -> dict[Shape, NDArray[np.int32]]:
+        """Shifts by the shape of the scan: they are asked for with each chunk of frames."""
+        return {}
 
     @property
     def shifts_digest(self) -> str:
