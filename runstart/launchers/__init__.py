@@ -2,7 +2,17 @@
 
 from runstart.launchers.finding import find_isolation
 from runstart.launchers.isolation import LEVELS, Isolation
-from runstart.launchers.launcher import Ended, Launcher, LaunchSpec, Limits, Mount, Reason, Task
+from runstart.launchers.launcher import (
+    Ended,
+    Launcher,
+    LaunchSpec,
+    Limits,
+    ListedNetwork,
+    ListedTask,
+    Mount,
+    Reason,
+    Task,
+)
 from runstart.launchers.subprocess_launcher import SubprocessLauncher
 
 __all__ = [
@@ -12,6 +22,8 @@ __all__ = [
     "LaunchSpec",
     "Launcher",
     "Limits",
+    "ListedNetwork",
+    "ListedTask",
     "Mount",
     "Reason",
     "SubprocessLauncher",

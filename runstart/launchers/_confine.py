@@ -94,6 +94,8 @@ def _yield_processor() -> None:
 def _limit(order: Mapping[str, Any]) -> None:
     """Set the limits that the kernel holds for each process; the warden holds those of all together."""
     limits = order["limits"]
+    if order["processors"]:
+        os.sched_setaffinity(0, order["processors"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _lower(resource.RLIMIT_NOFILE, _OPEN_FILES if order["confined"] else None)
     _lower(resource.RLIMIT_FSIZE, limits["disk_bytes"])

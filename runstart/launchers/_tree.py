@@ -1,4 +1,4 @@
-"""Reads from /proc which processes descend from this one, and what they use. Linux only; elsewhere there are none."""
+"""Reads from /proc which processes descend from one, and what they use. Linux only; elsewhere there are none."""
 
 from __future__ import annotations
 
@@ -9,29 +9,71 @@ _PROC = Path("/proc")
 _ENDLESS = 1 << 62
 
 
-def descendants() -> list[int]:
-    """Return the ids of all processes that descend from this one, zombies left out."""
-    children: dict[int, list[int]] = {}
-    zombies: set[int] = set()
-    for folder in _PROC.iterdir() if _PROC.is_dir() else ():
-        if not folder.name.isdigit():
-            continue
-        try:
-            text = (folder / "stat").read_bytes()
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # it has ended since, or is somebody else's where /proc hides those
-        # The program's name is in brackets and may hold any character.
-        state, parent = text[text.rindex(b")") + 2 :].split(None, 2)[:2]
-        children.setdefault(int(parent), []).append(int(folder.name))
-        if state in (b"Z", b"X"):
-            zombies.add(int(folder.name))
+def descendants(ancestor: int | None = None) -> list[int]:
+    """Return the ids of all processes that descend from a process, by default this one, zombies left out."""
+    children, zombies = _family()
     found: list[int] = []
-    ahead = list(children.get(os.getpid(), ()))
+    ahead = list(children.get(os.getpid() if ancestor is None else ancestor, ()))
     while ahead:
         process = ahead.pop()
         found.append(process)
         ahead += children.get(process, ())
     return [process for process in found if process not in zombies]
+
+
+def heir(process: int, generations: int) -> int | None:
+    """Return the oldest child of the oldest child ... of a process, or None if it is not there."""
+    children, zombies = _family()
+    for _ in range(generations):
+        living = [child for child in children.get(process, ()) if child not in zombies]
+        if not living:
+            return None
+        process = min(living, key=_age)
+    return process
+
+
+def parent(process: int) -> int | None:
+    """Return the id of the process that has started another, or None if that has ended."""
+    found = _state_and_parent(process)
+    return None if found is None else found[1]
+
+
+def _family() -> tuple[dict[int, list[int]], set[int]]:
+    """Return the children of each process, and which processes are zombies."""
+    children: dict[int, list[int]] = {}
+    zombies: set[int] = set()
+    for folder in _PROC.iterdir() if _PROC.is_dir() else ():
+        if not folder.name.isdigit():
+            continue
+        process = int(folder.name)
+        found = _state_and_parent(process)
+        if found is None:
+            continue
+        children.setdefault(found[1], []).append(process)
+        if found[0] in (b"Z", b"X"):
+            zombies.add(process)
+    return children, zombies
+
+
+def _state_and_parent(process: int) -> tuple[bytes, int] | None:
+    fields = _stat_fields(process)
+    return None if fields is None else (fields[0], int(fields[1]))
+
+
+def _age(process: int) -> int:
+    """Return when a process began, in ticks; one that has ended comes last."""
+    fields = _stat_fields(process)
+    return _ENDLESS if fields is None else int(fields[19])
+
+
+def _stat_fields(process: int) -> list[bytes] | None:
+    """Return what follows the program's name: its state, its parent, ..."""
+    try:
+        text = (_PROC / str(process) / "stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None  # it has ended since, or is somebody else's where /proc hides those
+    # The name is in brackets and may hold any character.
+    return text[text.rindex(b")") + 2 :].split()
 
 
 def resident_bytes(processes: list[int]) -> int:

@@ -7,13 +7,14 @@ hold is an error, never ignored; so is an image where none can be run, unless th
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 Reason = Literal["exit", "time", "memory", "processes", "disk", "stopped", "lost"]
-"""Why a task ended: by itself, over a limit, stopped by its caller, or lost with whatever ran it."""
+"""Why a task ended: by itself, over a limit, stopped by its caller, or lost: removed by somebody else, or with whatever
+watched it."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,15 @@ class Limits:
         At any moment.
     disk_bytes : int or None
         In the folders that it may write.
+    cpus : float or None
+        Processors' worth of time; plain processes are kept on that many processors, rounded up.
     """
 
     seconds: float | None = None
     memory_bytes: int | None = None
     processes: int | None = None
     disk_bytes: int | None = None
+    cpus: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,10 @@ class LaunchSpec:
         Working folder, as the task sees it.
     limits : Limits
         What it may use.
+    labels : mapping of str to str
+        By which tasks are found again.
+    network : str or None
+        A network that `Launcher.make_network` has made; a container without one has no network at all.
     network_alias : str or None
         Name under which other tasks of its network reach it.
     image : str or None
@@ -95,6 +103,8 @@ class LaunchSpec:
     mounts: tuple[Mount, ...] = ()
     folder: str | None = None
     limits: Limits = Limits()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    network: str | None = None
     network_alias: str | None = None
     image: str | None = None
     image_optional: bool = False
@@ -117,6 +127,44 @@ class Task:
 
     identifier: str
     name: str
+
+
+@dataclass(frozen=True)
+class ListedTask:
+    """A task that is there, whoever has started it.
+
+    Attributes
+    ----------
+    task : Task
+        By which it can be stopped and removed.
+    labels : mapping of str to str
+        As in its specification.
+    started_at : float
+        Unix time in seconds.
+    is_running : bool
+        Whether it has not ended yet.
+    """
+
+    task: Task
+    labels: Mapping[str, str]
+    started_at: float
+    is_running: bool
+
+
+@dataclass(frozen=True)
+class ListedNetwork:
+    """A network that is there, whoever has made it.
+
+    Attributes
+    ----------
+    name : str
+        By which it can be removed.
+    labels : mapping of str to str
+        As it was made.
+    """
+
+    name: str
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -150,8 +198,14 @@ class Ended:
 class Launcher(ABC):
     """Starts tasks and removes them."""
 
+    name: str
+    """What tasks are here: `processes` or `containers`."""
+
     runs_images: bool
     """Whether `LaunchSpec.image` can be honoured."""
+
+    has_networks: bool
+    """Whether tasks can have networks of their own, with names by which they reach each other."""
 
     @property
     @abstractmethod
@@ -165,7 +219,9 @@ class Launcher(ABC):
         Raises
         ------
         Alert
-            It cannot be run here as specified.
+            It cannot be run here as specified: see `runstart.launchers.failures`.
+        Transient
+            The engine does not answer, or the image could not be pulled.
         """
 
     @abstractmethod
@@ -177,12 +233,54 @@ class Launcher(ABC):
         """Return the end of what the task has printed so far, at most 64 kB."""
 
     @abstractmethod
-    def stop(self, task: Task) -> None:
-        """End the task with all its processes; return when none is left."""
+    def stop(self, task: Task, grace_s: float = 0.0) -> None:
+        """End the task with all its processes; return when none is left.
+
+        Parameters
+        ----------
+        task : Task
+            One that was started here, or listed.
+        grace_s : float, optional
+            Seconds between SIGTERM and SIGKILL; without any it is killed at once.
+        """
 
     @abstractmethod
     def remove(self, task: Task) -> None:
-        """Stop the task if it runs, and forget it with its output."""
+        """Stop the task if it runs, and forget it with its output; nothing if it is gone."""
+
+    @abstractmethod
+    def list(self, labels: Mapping[str, str]) -> Sequence[ListedTask]:
+        """Return the tasks of this machine, or engine, that carry these labels, whoever has started them."""
+
+    @abstractmethod
+    def make_network(self, name: str, labels: Mapping[str, str]) -> None:
+        """Make a network on which tasks reach each other by their aliases, and nothing else.
+
+        Raises
+        ------
+        Alert
+            There are no networks here, or one has this name.
+        """
+
+    @abstractmethod
+    def remove_network(self, name: str) -> None:
+        """Remove a network; nothing if it is gone."""
+
+    @abstractmethod
+    def list_networks(self, labels: Mapping[str, str]) -> Sequence[ListedNetwork]:
+        """Return the networks that carry these labels, whoever has made them."""
+
+    @abstractmethod
+    def fetch_image(self, image: str) -> None:
+        """See that an image is here, and pull it if it is not.
+
+        Raises
+        ------
+        Alert
+            There is no such image, it is not allowed, or images cannot be run here.
+        Transient
+            It could not be pulled.
+        """
 
     @abstractmethod
     def seen_at(self, mount: Mount, *, in_image: bool = False) -> str:

@@ -28,51 +28,13 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-def test_task_gets_its_environment_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SECRET", "hidden")
-    task = LAUNCHER.start(python("import os; print(sorted(os.environ.items()))", environment={"A": "1"}))
-    ended = LAUNCHER.wait(task)
-
-    assert ended is not None
-    assert (ended.reason, ended.exit_code) == ("exit", 0)
-    assert "('A', '1')" in LAUNCHER.logs(task)
-    assert "hidden" not in LAUNCHER.logs(task)
-    LAUNCHER.remove(task)
-
-
-def test_exit_code_and_signal_are_told() -> None:
-    for text, code in (("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 9)", -9)):
-        task = LAUNCHER.start(python(text))
-        ended = LAUNCHER.wait(task)
-        LAUNCHER.remove(task)
-
-        assert ended is not None
-        assert ended.exit_code == code
-
-
-def test_program_that_does_not_exist_is_trouble_not_an_exception() -> None:
-    task = LAUNCHER.start(LaunchSpec(("/no/such/program",), "test"))
+def test_signal_is_told_and_never_taken_for_memory() -> None:
+    task = LAUNCHER.start(python("import os; os.kill(os.getpid(), 9)", limits=Limits(memory_bytes=10**9)))
     ended = LAUNCHER.wait(task)
     LAUNCHER.remove(task)
 
     assert ended is not None
-    assert ended.exit_code is None
-    assert "/no/such/program" in ended.trouble
-
-
-def test_wait_gives_up_and_logs_are_there_while_the_task_runs() -> None:
-    task = LAUNCHER.start(python("import time; print('here', flush=True); time.sleep(100)"))
-    assert LAUNCHER.wait(task, 0.01) is None
-    wait_until(lambda: "here" in LAUNCHER.logs(task))
-
-    LAUNCHER.stop(task)
-    ended = LAUNCHER.wait(task)
-
-    assert ended is not None
-    assert ended.reason == "stopped"
-    assert "here" in LAUNCHER.logs(task)
-    LAUNCHER.remove(task)
-    assert left_behind() == []
+    assert (ended.reason, ended.exit_code) == ("exit", -9)
 
 
 def test_removed_task_is_gone_with_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,23 +55,6 @@ def test_output_of_what_a_task_left_behind_does_not_hold_it_up() -> None:
 
     assert ended is not None
     assert ended.exit_code == 0
-    assert left_behind() == []
-
-
-def test_output_that_cannot_be_kept_does_not_end_the_watch() -> None:
-    task = LAUNCHER.start(python("import time; print('up', flush=True); time.sleep(100)"))
-    wait_until(lambda: "up" in LAUNCHER.logs(task))
-    folder = Path(LAUNCHER._of(task).folder.name)
-    (folder / "output.new").mkdir()
-    looked = LAUNCHER.wait(task, 0.5)
-    (folder / "output.new").rmdir()
-    LAUNCHER.stop(task)
-    ended = LAUNCHER.wait(task)
-    LAUNCHER.remove(task)
-
-    assert looked is None
-    assert ended is not None
-    assert ended.reason == "stopped"
     assert left_behind() == []
 
 
@@ -151,9 +96,41 @@ def test_image_is_refused_unless_it_is_optional() -> None:
     LAUNCHER.remove(task)
 
 
-def test_network_alias_is_refused() -> None:
-    with pytest.raises(Alert, match="probe"):
-        LAUNCHER.start(python("", network_alias="probe"))
+def test_networks_are_refused() -> None:
+    for wanted in ({"network": "session"}, {"network_alias": "probe"}):
+        with pytest.raises(Alert, match=next(iter(wanted.values()))):
+            LAUNCHER.start(python("", **wanted))
+    with pytest.raises(Alert, match="session"):
+        LAUNCHER.make_network("session", {})
+    with pytest.raises(Alert, match="mantid:latest"):
+        LAUNCHER.fetch_image("mantid:latest")
+    LAUNCHER.remove_network("session")
+
+    assert list(LAUNCHER.list_networks({})) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="processors cannot be limited here")
+def test_tasks_are_kept_on_the_processors_that_have_fewest_tasks() -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one processor only")
+    text = "import os, time; print('on', *os.sched_getaffinity(0), flush=True); time.sleep(100)"
+    tasks = [LAUNCHER.start(python(text, limits=Limits(cpus=0.5))) for _ in range(2)]
+    wait_until(lambda: all("on" in LAUNCHER.logs(task) for task in tasks))
+    said = [LAUNCHER.logs(task).split()[1:] for task in tasks]
+    for task in tasks:
+        LAUNCHER.remove(task)
+
+    assert [len(processors) for processors in said] == [1, 1]
+    assert said[0] != said[1]
+
+
+def test_more_processors_than_there_are_are_no_limit() -> None:
+    task = LAUNCHER.start(python("import os; print(len(os.sched_getaffinity(0)))", limits=Limits(cpus=10_000)))
+    LAUNCHER.wait(task)
+    said = LAUNCHER.logs(task)
+    LAUNCHER.remove(task)
+
+    assert int(said) == len(os.sched_getaffinity(0))
 
 
 PARENT = """

@@ -291,9 +291,7 @@ def test_outcome_says_what_was_executed_and_how() -> None:
 def test_script_that_cannot_be_started_is_an_error_of_the_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runstart.scripts.runner.sys.executable", "/no/such/python")
     launcher = SubprocessLauncher(Isolation("fault isolation only"))
-    monkeypatch.setattr(
-        "runstart.launchers.subprocess_launcher.sys", SimpleNamespace(executable="/usr/bin/python3")
-    )
+    monkeypatch.setattr("runstart.launchers._wardens.sys", SimpleNamespace(executable="/usr/bin/python3"))
     outcome = execute(Script(folder="/x"), fetched(""), make_input(), launcher)
 
     assert outcome.error.startswith("could not be started: ")
