@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runstart.errors import Alert
+from runstart.operators.counters import MOST_OUTPUTS, Counters, CounterValues, make_counters
+
+
+@given(
+    received=st.lists(st.integers(0, 1 << 40), max_size=20),
+    sent=st.lists(st.tuples(st.integers(0, MOST_OUTPUTS - 1), st.integers(0, 1 << 40)), max_size=20),
+)
+def test_everybody_reads_what_was_counted(
+    tmp_path_factory: pytest.TempPathFactory, received: list[int], sent: list[tuple[int, int]]
+) -> None:
+    path = tmp_path_factory.mktemp("counters") / "counters"
+    make_counters(path)
+    counters = Counters.open(path)
+    for size in received:
+        counters.receive(size)
+    for output, size in sent:
+        counters.send(output, size)
+
+    values = Counters.read(path)
+    assert values == counters.values()
+    assert (values.received, values.received_bytes) == (len(received), sum(received))
+    assert values.sent == tuple(sum(output == one for one, _ in sent) for output in range(MOST_OUTPUTS))
+    assert sum(values.sent_bytes) == sum(size for _, size in sent)
+
+
+def test_each_counter_has_its_place(tmp_path: Path) -> None:
+    make_counters(tmp_path / "counters")
+    counters = Counters.open(tmp_path / "counters")
+    counters.finish()
+    for _ in range(2):
+        counters.fail()
+    for _ in range(3):
+        counters.emit()
+    counters.work(4)
+    counters.set_busy(5)
+    counters.send(0, 10)
+    counters.send(0, 10)
+    counters.take_back(0, 10)
+
+    values = Counters.read(tmp_path / "counters")
+    assert (values.finished, values.failed, values.emitted, values.kernel_ns, values.busy_since_ns) == (
+        1,
+        2,
+        3,
+        4,
+        5,
+    )
+    assert (values.sent[0], values.sent_bytes[0]) == (1, 10)
+
+
+def test_counters_go_on_where_they_were(tmp_path: Path) -> None:
+    make_counters(tmp_path / "counters")
+    for _ in range(2):
+        Counters.open(tmp_path / "counters").finish()
+    assert Counters.read(tmp_path / "counters").finished == 2
+
+
+def test_without_a_file_is_counted_too(tmp_path: Path) -> None:
+    counters = Counters.open(None)
+    counters.finish()
+    assert counters.values().finished == 1
+    assert Counters.read(tmp_path / "none") == CounterValues()
+
+
+def test_a_file_that_is_none_of_counters_is_told(tmp_path: Path) -> None:
+    (tmp_path / "short").write_bytes(b"123")
+    for look in (Counters.open, Counters.read):
+        with pytest.raises(Alert, match="counters"):
+            look(tmp_path / "short")
+    with pytest.raises(Alert, match="cannot be used"):
+        Counters.open(tmp_path / "none")
