@@ -1,0 +1,20 @@
+"""The labels by which what belongs to a session is found again, also when nobody else knows of it any more."""
+
+from __future__ import annotations
+
+import socket
+
+SESSION_LABEL = "runstart.session"
+OPERATOR_LABEL = "runstart.operator"
+REPLICA_LABEL = "runstart.replica"
+HOST_LABEL = "runstart.host"
+
+
+def session_labels(session_id: str) -> dict[str, str]:
+    """Return the labels of a session's network: whose it is, and the machine of the process that runs it."""
+    return {SESSION_LABEL: session_id, HOST_LABEL: socket.gethostname()}
+
+
+def task_labels(session_id: str, operator: str, replica: int) -> dict[str, str]:
+    """Return the labels of a task of a session."""
+    return {**session_labels(session_id), OPERATOR_LABEL: operator, REPLICA_LABEL: str(replica)}

@@ -1,0 +1,74 @@
+"""Waits until this machine has room for a session: what it is going to use, against what others have reserved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from runstart.sessions.tasks import needs_gpu
+
+if TYPE_CHECKING:
+    from runstart.host import Demand, HostResources, Reservation, Reservations
+    from runstart.pipelines import Plan
+    from runstart.sessions.order import SessionSettings
+
+LOOK_S = 1.0
+
+
+def demand_of(plan: Plan, settings: SessionSettings, host: HostResources) -> Demand:
+    """Return what a session is going to use.
+
+    Replicas with an allowance of their own reserve all of it. The others reserve the settings' share, and never so many
+    processors that the machine could not run them: they take turns.
+    """
+    from runstart.host import Demand
+
+    cpus = shared_cpus = 0.0
+    memory = gpus = 0
+    for stage in plan.stages:
+        own = settings.allowances.get(stage.name)
+        memory += stage.parallelism * (settings.reserved_memory_bytes if own is None else own.memory_bytes)
+        if own is not None and own.cpus is not None:
+            cpus += stage.parallelism * own.cpus
+        else:
+            shared_cpus += stage.parallelism * settings.reserved_cpus
+        gpus += stage.parallelism * needs_gpu(stage)
+    cpus += min(shared_cpus, max(0.0, host.cpus - cpus))
+    return Demand(cpus=cpus, memory_bytes=memory, disk_bytes=settings.disk_bytes, gpus=gpus)
+
+
+def wait_for_room(
+    reservations: Reservations,
+    session_id: str,
+    demand: Demand,
+    measure: Callable[[], HostResources],
+    wait: Callable[[str], bool],
+) -> Reservation | None:
+    """Return a reservation as soon as there is room, or None if the session is not wanted any more.
+
+    Parameters
+    ----------
+    reservations : Reservations
+        Of all sessions on this machine.
+    session_id : str
+        Who reserves.
+    demand : Demand
+        What.
+    measure : callable
+        Returns what the machine has.
+    wait : callable
+        Gets the reason for waiting, about once a second; returns whether to go on.
+
+    Raises
+    ------
+    Alert
+        If the machine could never hold it.
+    """
+    while True:
+        answer = reservations.reserve(session_id, demand, measure())
+        if not isinstance(answer, str):
+            return answer
+        if not wait(answer):
+            return None
+        time.sleep(LOOK_S)

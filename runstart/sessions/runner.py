@@ -1,0 +1,275 @@
+"""Runs a session: makes its place, waits for room, and takes everything away again, whatever has happened.
+
+What is made is undone in reverse order, also when the session is interrupted by what is no ordinary exception. Only a
+killed process leaves something: its processes end with it, and the rest is cleaned up by who finds the record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runstart.errors import Alert, Transient
+from runstart.sessions.control_hub import ControlHub
+from runstart.sessions.crew import Crew
+from runstart.sessions.display import Display
+from runstart.sessions.folders import make_session_folder, remove_session_folder
+from runstart.sessions.keeping import Keeper
+from runstart.sessions.labels import session_labels
+from runstart.sessions.mailbox import Mailbox, encode_reply, reply_key
+from runstart.sessions.outcome import SessionFailed, SessionOutcome
+from runstart.sessions.records import SessionRecord, ended_record, write_record
+from runstart.sessions.reserving import demand_of, wait_for_room
+from runstart.sessions.session import Session
+from runstart.sessions.tasks import StageSetup, TaskMaker, set_up, share_gpus
+from runstart.sessions.triggers import check_trigger
+from runstart.sessions.wiring import make_wiring
+
+if TYPE_CHECKING:
+    from runstart.host import Reservation
+    from runstart.launchers import Launcher
+    from runstart.sessions.order import SessionOrder, SessionSettings
+    from runstart.sessions.records import State
+    from runstart.sessions.status import SessionReporter
+    from runstart.storage import ObjectStore
+
+_CLOSE_S = 20.0
+_AGAIN_S = 1.0
+_REMOVAL_S = 30.0
+
+
+def run_session(
+    order: SessionOrder,
+    launcher: Launcher,
+    store: ObjectStore,
+    settings: SessionSettings,
+    reporter: SessionReporter,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+) -> SessionOutcome:
+    """Run a pipeline from its start to its end.
+
+    Parameters
+    ----------
+    order : SessionOrder
+        What to run.
+    launcher : Launcher
+        Where operators run: as processes, or in containers.
+    store : ObjectStore
+        Takes records, status, dead letters and published outputs, and has the commands.
+    settings : SessionSettings
+        How sessions run here.
+    reporter : SessionReporter
+        Is told how it goes.
+    stop : callable, optional
+        Ends the session as a command does when it returns True: what is on its way arrives.
+
+    Returns
+    -------
+    SessionOutcome
+        What became of every message.
+
+    Raises
+    ------
+    SessionFailed
+        The session has come to its end, but messages were lost, or an operator has given up.
+    Alert
+        It could not be started, for a reason that the user can mend.
+    Transient
+        Store or engine do not answer.
+    """
+    for stage, trigger in order.triggers:
+        check_trigger(order.plan, stage, trigger)
+    setups = set_up(order.plan, settings)
+    record = SessionRecord(
+        order.session_id, "pipeline", order.plan.name, run_id=order.run_id, launcher=launcher.name
+    )
+    write_record(store, record)
+    run = _Run(order, launcher, store, settings, reporter, stop, setups, record)
+    try:
+        outcome = run.run()
+    except SessionFailed as failed:
+        run.close("failed", failed.what)
+        raise
+    except (Alert, Transient) as problem:
+        run.close("failed", str(problem))
+        raise
+    except BaseException as interruption:
+        run.close("stopped", f"{type(interruption).__name__}: {interruption}".rstrip(": "))
+        raise
+    return replace(outcome, unwritten=run.close("stopped" if outcome.state == "stopped" else "finished", ""))
+
+
+class _Run:
+    """What is made for one session, and undone."""
+
+    def __init__(
+        self,
+        order: SessionOrder,
+        launcher: Launcher,
+        store: ObjectStore,
+        settings: SessionSettings,
+        reporter: SessionReporter,
+        stop: Callable[[], bool],
+        setups: dict[str, StageSetup],
+        record: SessionRecord,
+    ) -> None:
+        self._order, self._launcher, self._store = order, launcher, store
+        self._settings, self._reporter, self._stop, self._setups = settings, reporter, stop, setups
+        self._keeper = Keeper(store)
+        self._mailbox = Mailbox(store, order.session_id, settings.command_poll_s)
+        self._display = Display(record, order.plan, self._keeper, reporter, settings.show_s)
+
+    def run(self) -> SessionOutcome:
+        """Run the session; whatever was made for it is gone when this returns or raises."""
+        reservation = self._reserve()
+        if reservation is None:
+            return SessionOutcome(self._order.session_id, "stopped", 0.0, {})
+        with reservation:
+            share_gpus(self._setups, reservation.gpus)
+            with _disk_told(), self._folder() as folder, self._network() as network:
+                outcome = self._run_in(folder, network)
+        if outcome.state == "failed":
+            raise SessionFailed(outcome)
+        return outcome
+
+    def close(self, state: State, reason: str) -> int:
+        """Write that the session has ended; return how many objects the store did not take."""
+        for command in self._mailbox.close():
+            reply = encode_reply("error", "The session has ended.")
+            self._keeper.put(reply_key(self._order.session_id, command.number), reply)
+        ended = ended_record(self._display.record, state, reason, time.time())
+        self._display.change(state=ended.state, reason=reason, ended_at=ended.ended_at, nodes=ended.nodes)
+        unwritten = self._keeper.close(_CLOSE_S)
+        for trouble in self._keeper.troubles():
+            self._reporter.log(f"The store: {trouble}")
+        if unwritten:
+            self._reporter.log(f"{unwritten} objects of this session were not written to the store.")
+        return unwritten
+
+    def _reserve(self) -> Reservation | None:
+        from runstart.host import Reservations, measure_host
+
+        disk = Path(tempfile.gettempdir())
+        demand = demand_of(self._order.plan, self._settings, measure_host(disk))
+        return wait_for_room(
+            Reservations(self._settings.reservations),
+            self._order.session_id,
+            demand,
+            lambda: measure_host(disk),
+            self._wait,
+        )
+
+    def _wait(self, reason: str) -> bool:
+        """Show why the session waits; return whether it is still wanted."""
+        self._display.show_waiting(reason)
+        for command in self._mailbox.take():
+            is_stop = command.content.get("command") == "stop"
+            answer = encode_reply("ok", "It does not wait any more.") if is_stop else encode_reply("error", reason)
+            self._keeper.put(reply_key(self._order.session_id, command.number), answer)
+            if is_stop:
+                return False
+        return not self._stop()
+
+    @contextlib.contextmanager
+    def _folder(self) -> Iterator[Path]:
+        folder = make_session_folder(self._display.record)
+        try:
+            self._display.change(folder=str(folder), reason="")
+            yield folder
+        finally:
+            try:
+                remove_session_folder(folder)
+            except OSError as problem:
+                self._reporter.log(f"The folder {folder} could not be removed: {problem}")
+
+    @contextlib.contextmanager
+    def _network(self) -> Iterator[str | None]:
+        if not self._launcher.has_networks:
+            yield None
+            return
+        name = f"runstart-{self._order.session_id.lower()}"
+        # Before it is made: whoever cleans up has to know it.
+        self._display.change(network=name)
+        try:
+            self._launcher.make_network(name, session_labels(self._order.session_id))
+            yield name
+        finally:
+            self._remove_network(name)
+
+    def _remove_network(self, name: str) -> None:
+        deadline = time.monotonic() + _REMOVAL_S
+        while True:
+            try:
+                self._launcher.remove_network(name)
+            except (Alert, Transient) as problem:
+                if time.monotonic() > deadline:
+                    self._reporter.log(f"The network {name} could not be removed: {problem}")
+                    return
+                time.sleep(_AGAIN_S)
+            else:
+                return
+
+    def _run_in(self, folder: Path, network: str | None) -> SessionOutcome:
+        order, settings, launcher = self._order, self._settings, self._launcher
+        wiring = make_wiring(launcher, order.plan, folder)
+        wiring.prepare()
+        maker = TaskMaker(order.session_id, wiring, settings, runs_images=launcher.runs_images, network=network)
+        self._fetch(maker.images(order.plan.stages))
+        targets = {link.target for link in order.plan.links}
+        crew = Crew(
+            self._setups, set(self._setups) - targets, launcher, wiring, maker, settings, self._reporter.log
+        )
+        hub = ControlHub(wiring.control_socket, open_to_all=wiring.open_to_all)
+        session = Session(
+            order, self._display, self._setups, crew, hub, launcher, settings,
+            self._keeper, self._mailbox, self._reporter, self._stop,
+        )  # fmt: skip
+        try:
+            return session.run()
+        finally:
+            self._leave(session, crew, hub)
+
+    def _leave(self, session: Session, crew: Crew, hub: ControlHub) -> None:
+        """End all processes, with grace if that can be, and remove them in any case."""
+        try:
+            session.leave()
+        except Transient as problem:
+            self._reporter.log(str(problem))
+        finally:
+            left = crew.remove_all()
+            hub.close()
+            if left:
+                self._reporter.log(f"These tasks could not be removed: {', '.join(left)}.")
+
+    def _fetch(self, images: list[str]) -> None:
+        """See that all images are there before anything is started."""
+        deadline = time.monotonic() + self._settings.engine_patience_s
+        for image in images:
+            while True:
+                try:
+                    self._launcher.fetch_image(image)
+                except Transient as problem:
+                    if time.monotonic() > deadline:
+                        raise
+                    self._reporter.log(str(problem))
+                    time.sleep(_AGAIN_S)
+                else:
+                    break
+
+
+@contextlib.contextmanager
+def _disk_told() -> Iterator[None]:
+    """Say of a full disk what it is."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise Transient(f"The disk of {tempfile.gettempdir()} is full: {problem}.") from problem

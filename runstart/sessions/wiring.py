@@ -1,0 +1,231 @@
+"""Where the sockets and counters of a session's operators are, in both forms: plain processes, and containers.
+
+Each replica of an operator binds one socket for each edge out of it, to which all replicas of the edge's target
+connect: what an operator puts out is copied to every edge, and shared among the replicas behind it. Processes find each
+other by files in the session's folder, containers by names on the session's network. An operator's end of the control
+and its counters are files in both, so that the session needs no network, and counts outlive who counted.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runstart.errors import Alert
+from runstart.launchers import Mount
+from runstart.operators.counters import MOST_OUTPUTS, make_counters
+from runstart.sessions.control_hub import Sender
+from runstart.sessions.mounts import IN_CONTAINER, link_mounts
+
+if TYPE_CHECKING:
+    from runstart.launchers import Launcher
+    from runstart.pipelines import Link, Plan, Stage
+
+_FIRST_PORT = 47000
+_LONGEST_PATH = 100
+_RUN = "/run/runstart"
+_CONTROL_SOCKET = "hub"
+_PASSABLE, _OPEN, _OPEN_FILE = 0o711, 0o777, 0o666
+
+
+def links_in_order(plan: Plan) -> tuple[Link, ...]:
+    """Return all edges, those out of a stage in the order of its ports: the order in which it counts."""
+    return tuple(
+        link
+        for stage in plan.stages
+        for port in stage.spec.outputs
+        for link in plan.links
+        if (link.source, link.source_port) == (stage.name, port.name)
+    )
+
+
+class Wiring(ABC):
+    """The sockets and files of one session.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is wired.
+    folder : Path
+        The session's own; removed with it.
+    """
+
+    open_to_all: bool
+    """Whether operators may run as other users."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._links = links_in_order(plan)
+        self._stages = {stage.name: stage for stage in plan.stages}
+        self._numbers = {stage.name: number for number, stage in enumerate(plan.stages)}
+        for stage in plan.stages:
+            count = sum(link.source == stage.name for link in self._links)
+            if count > MOST_OUTPUTS:
+                raise Alert(
+                    f"{stage.name} has {count} edges out of it, and at most {MOST_OUTPUTS} can be counted.",
+                    "Put an operator between that copies.",
+                )
+
+        longest = max(
+            map(len, [str(self.control_socket), *(f"{folder}/{place}.127" for place in range(len(self._links)))])
+        )
+        if longest > _LONGEST_PATH:
+            raise Alert(
+                f"Sockets in {folder} would have paths of {longest} characters, and at most {_LONGEST_PATH} are possible.",
+                "Set TMPDIR to a folder with a short path.",
+            )
+
+    @property
+    def control_socket(self) -> Path:
+        """Where the session's end of the control is."""
+        return self._folder / "control" / _CONTROL_SOCKET
+
+    def prepare(self) -> None:
+        """Make the folders."""
+        folder = self.control_socket.parent
+        folder.mkdir()
+        if self.open_to_all:
+            folder.chmod(_PASSABLE)
+
+    def counters(self, sender: Sender) -> Path:
+        """Return the file in which a process counts."""
+        return self._own_folder(sender) / f"counters-{sender.incarnation}"
+
+    def prepare_process(self, sender: Sender) -> None:
+        """Make the file in which a process will count."""
+        folder = self._own_folder(sender)
+        folder.mkdir(parents=True, exist_ok=True)
+        make_counters(self.counters(sender))
+        if self.open_to_all:
+            folder.chmod(_OPEN)
+            self.counters(sender).chmod(_OPEN_FILE)
+
+    def inputs(self, stage: str) -> dict[str, list[str]]:
+        """Return the sockets that each of a stage's replicas connects to, by input port."""
+        found: dict[str, list[str]] = {port.name: [] for port in self._stages[stage].spec.inputs}
+        for place, link in enumerate(self._links):
+            if link.target == stage:
+                replicas = range(self._stages[link.source].parallelism)
+                found[link.target_port] += [self._reached_at(place, link.source, replica) for replica in replicas]
+        return found
+
+    def outputs(self, stage: str, replica: int) -> dict[str, list[str]]:
+        """Return the sockets that a replica binds, by output port."""
+        found: dict[str, list[str]] = {port.name: [] for port in self._stages[stage].spec.outputs}
+        for place, link in enumerate(self._links):
+            if link.source == stage:
+                found[link.source_port].append(self._bound_at(place, replica))
+        return found
+
+    @abstractmethod
+    def control_uri(self) -> str:
+        """Return where a process finds the session's end of the control."""
+
+    @abstractmethod
+    def counters_seen_at(self, sender: Sender) -> str:
+        """Return where a process sees the file in which it counts."""
+
+    @abstractmethod
+    def mounts(self, sender: Sender, data: Mapping[str, Mount]) -> tuple[Mount, ...]:
+        """Return what a process needs to see of this machine: its data, and its ends of the wires."""
+
+    @abstractmethod
+    def show_data(self, stage: Stage, data: Mapping[str, Mount]) -> str:
+        """Return the folder in which a stage's processes find its mount parameters."""
+
+    @abstractmethod
+    def alias(self, sender: Sender) -> str | None:
+        """Return the name of a process on the session's network, if there is one."""
+
+    @abstractmethod
+    def _reached_at(self, place: int, source: str, replica: int) -> str:
+        """Return where the socket of an edge is for those who connect."""
+
+    @abstractmethod
+    def _bound_at(self, place: int, replica: int) -> str:
+        """Return where the socket of an edge is for the replica that binds it."""
+
+    def _own_folder(self, sender: Sender) -> Path:
+        return self._folder / f"task-{self._numbers[sender.operator]}.{sender.replica}"
+
+
+class ProcessWiring(Wiring):
+    """Files of the session's folder, for processes of this user."""
+
+    open_to_all = False
+
+    def control_uri(self) -> str:
+        """Return the socket's file."""
+        return f"ipc://{self.control_socket}"
+
+    def counters_seen_at(self, sender: Sender) -> str:
+        """Return the file."""
+        return str(self.counters(sender))
+
+    def mounts(self, sender: Sender, data: Mapping[str, Mount]) -> tuple[Mount, ...]:  # noqa: ARG002
+        """Return the data: everything else is seen without."""
+        return tuple(data.values())
+
+    def show_data(self, stage: Stage, data: Mapping[str, Mount]) -> str:
+        """Return a folder of links."""
+        folder = self._folder / stage.name / "mnt"
+        link_mounts(folder, data)
+        return str(folder)
+
+    def alias(self, sender: Sender) -> str | None:  # noqa: ARG002
+        """Return None: processes have no network of their own."""
+        return None
+
+    def _reached_at(self, place: int, source: str, replica: int) -> str:  # noqa: ARG002
+        return f"ipc://{self._folder}/{place}.{replica}"
+
+    def _bound_at(self, place: int, replica: int) -> str:
+        return f"ipc://{self._folder}/{place}.{replica}"
+
+
+class ContainerWiring(Wiring):
+    """Names on the session's network for messages, and mounted files for control and counters."""
+
+    open_to_all = True
+
+    def control_uri(self) -> str:
+        """Return the socket's file, as it is mounted."""
+        return f"ipc://{_RUN}/control/{_CONTROL_SOCKET}"
+
+    def counters_seen_at(self, sender: Sender) -> str:
+        """Return the file, as it is mounted."""
+        return f"{_RUN}/own/{self.counters(sender).name}"
+
+    def mounts(self, sender: Sender, data: Mapping[str, Mount]) -> tuple[Mount, ...]:
+        """Return the data, the control's folder, and the one in which the process counts."""
+        wires = (
+            Mount(self.control_socket.parent, f"{_RUN}/control"),
+            Mount(self._own_folder(sender), f"{_RUN}/own", writable=True),
+        )
+        return (*data.values(), *wires)
+
+    def show_data(self, stage: Stage, data: Mapping[str, Mount]) -> str:  # noqa: ARG002
+        """Return the folder in which containers see their data."""
+        return IN_CONTAINER
+
+    def alias(self, sender: Sender) -> str | None:
+        """Return a name that is unique on the session's network."""
+        return self._name(sender.operator, sender.replica)
+
+    def _name(self, stage: str, replica: int) -> str:
+        # A label of DNS has 63 characters at most; the number keeps shortened names apart.
+        return f"{stage[:40].rstrip('-')}-{self._numbers[stage]}-{replica}"
+
+    def _reached_at(self, place: int, source: str, replica: int) -> str:
+        return f"tcp://{self._name(source, replica)}:{_FIRST_PORT + place}"
+
+    def _bound_at(self, place: int, replica: int) -> str:  # noqa: ARG002
+        return f"tcp://*:{_FIRST_PORT + place}"
+
+
+def make_wiring(launcher: Launcher, plan: Plan, folder: Path) -> Wiring:
+    """Return the wiring that a launcher's tasks need."""
+    return ContainerWiring(plan, folder) if launcher.has_networks else ProcessWiring(plan, folder)
