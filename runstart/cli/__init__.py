@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from runstart.cli import operator_new, operator_run, session_commands  # noqa: F401  # they add commands to the groups
 from runstart.cli._errors import AlertGroup
 from runstart.cli.alerts import alerts_app
 from runstart.cli.demo import demo_command
@@ -13,8 +14,11 @@ from runstart.cli.instruments import instruments_app
 from runstart.cli.metrics import metrics_command
 from runstart.cli.microscopes import microscopes_app
 from runstart.cli.operations import operations_app
+from runstart.cli.operator import operator_app
+from runstart.cli.pipeline import pipeline_app
 from runstart.cli.replay import replay_command
 from runstart.cli.scans import scans_app
+from runstart.cli.session import session_app
 from runstart.cli.simulate import simulate_app
 from runstart.cli.sites import sites_app
 
@@ -33,8 +37,11 @@ app.add_typer(alerts_app, name="alerts")
 app.add_typer(instruments_app, name="instruments")
 app.add_typer(microscopes_app, name="microscopes")
 app.add_typer(operations_app, name="operations")
+app.add_typer(operator_app, name="operator")
+app.add_typer(pipeline_app, name="pipeline")
 app.add_typer(sites_app, name="sites")
 app.add_typer(scans_app, name="scans")
+app.add_typer(session_app, name="session")
 app.add_typer(simulate_app, name="simulate")
 app.command("demo")(demo_command)
 app.command("metrics")(metrics_command)
