@@ -20,6 +20,10 @@ RUNSTART_OPERATIONS
     Packages with data operations of the facility's own, separated by commas.
 RUNSTART_ARCHIVE_API, RUNSTART_FITS_FOLDERS, RUNSTART_FITS_URIS, RUNSTART_FILE_CACHE, RUNSTART_MEMORY_LIMIT, ...
     Where FITS files come from and what data operations may take: see `resources/data_operations.py`.
+RUNSTART_OPERATORS
+    Folders of the facility's own operators and, in their folder `pipelines`, pipelines, separated as in PATH.
+RUNSTART_MOUNT_ROOTS, RUNSTART_OPERATOR_IMAGE, RUNSTART_OPERATOR_MEMORY, RUNSTART_SESSION_HUNG_S, ...
+    What operators may see and use, and when a session counts as hung: see `resources/sessions.py`.
 RUNSTART_OBJECT_STORE
     `file:PATH` or `s3://BUCKET/PREFIX`; `file:` under `.runstart/store` by default.
 RUNSTART_NIGHTLY_CRON, RUNSTART_PRUNING_CRON, RUNSTART_NIGHTS_AGAIN_CRON, RUNSTART_TIME_ZONE
@@ -31,21 +35,41 @@ RUNSTART_KAFKA
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
 
-from assets import Scans, define_live_runs, define_nights, define_scans
-from ops import define_data_operations, define_operation_outputs
+from assets import (
+    Scans,
+    define_live_runs,
+    define_nights,
+    define_operator_assets,
+    define_pipeline_assets,
+    define_probe_asset,
+    define_scans,
+    define_wrong_pipelines,
+)
+from ops import (
+    define_data_operations,
+    define_operation_outputs,
+    define_operator_jobs,
+    define_pipeline_jobs,
+    define_probe_job,
+    load_pipelines,
+)
 from resources import (
+    SHIPPED_OPERATORS,
     DataOperationsResource,
     EpicsResource,
     KafkaResource,
     LauncherResource,
     ObjectStoreResource,
     ScansResource,
+    SessionsResource,
     StepValuesIOManager,
 )
 from runstart.errors import Alert
@@ -53,10 +77,13 @@ from runstart.instruments import Access, Facility, read_instruments
 from runstart.microscopes import Microscope, check_clusters, find_microscopes_file, read_microscopes
 from runstart.nights import read_sites
 from runstart.operation_kit import find_operations
+from runstart.pipelines import find_pipelines
+from runstart.specifications import find_operators, operators_folders
 from sensors import (
     define_abandoned_runs_sensor,
     define_again_schedule,
     define_alerts_sensor,
+    define_clean_up_sensor,
     define_exposures_sensor,
     define_following_sensor,
     define_metrics_sensor,
@@ -66,8 +93,10 @@ from sensors import (
     define_run_start_sensor,
     define_scan_announcements_sensor,
     define_scans_sensor,
+    define_session_requests_sensor,
 )
 
+_logger = logging.getLogger(__name__)
 _DEPLOYMENTS = ("laptop", "cluster")
 
 
@@ -105,8 +134,10 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
     microscopes = _read_microscopes(environ)
     check_clusters(microscopes, facility.clusters)
     scans = [define_scans(each, _access(each, facility)) for each in microscopes]
+    sessions = _define_sessions(environ)
+    watched_jobs = [*operations, *(job.name for job in sessions.jobs)]
     pruning = define_pruning(
-        facility.instruments.values(), environ, nights=nights, operations=operations, scans=scans
+        facility.instruments.values(), environ, nights=nights, operations=watched_jobs, scans=scans
     )
     object_store = ObjectStoreResource.from_environment(environ)
     return dg.Definitions(
@@ -115,6 +146,7 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
             *(each.assets for each in nights),
             *(asset for each in scans for asset in each.assets),
             *define_operation_outputs(operations.values()),
+            *sessions.assets,
         ],
         asset_checks=[
             *(check for runs in live_runs.values() for check in runs.checks),
@@ -125,6 +157,7 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
             *(job for each in nights for job in (each.job, each.arrivals_job)),
             *(job for each in scans for job in (each.job, each.live_job)),
             *define_data_operations(operations.values()),
+            *sessions.jobs,
             nightly.job,
             pruning.job,
         ],
@@ -137,8 +170,10 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
         sensors=[
             *sensors,
             define_abandoned_runs_sensor(
-                facility.instruments.values(), nights=nights, operations=operations, scans=scans
+                facility.instruments.values(), nights=nights, operations=watched_jobs, scans=scans
             ),
+            define_clean_up_sensor(sessions.troubles),
+            define_session_requests_sensor(sessions.probe_job),
             define_alerts_sensor(facility.instruments.values(), _file(environ, "RUNSTART_ALERTS", "alerts.toml")),
             define_metrics_sensor(),
             *(define_exposures_sensor(each) for each in nights),
@@ -156,10 +191,41 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
             "launcher": LauncherResource(),
             "object_store": object_store,
             "scans": ScansResource.from_environment(environ),
+            "sessions": SessionsResource.from_environment(environ),
             "step_values": StepValuesIOManager(object_store=object_store),
         },
         executor=_executor(environ.get("RUNSTART_DEPLOYMENT", "laptop")),
     )
+
+
+@dataclass(frozen=True)
+class _Sessions:
+    """What Dagster knows of operators, pipelines and probes, and of those that were left out."""
+
+    assets: list[dg.AssetSpec]
+    jobs: list[dg.JobDefinition]
+    probe_job: dg.JobDefinition
+    troubles: list[str]
+
+
+def _define_sessions(environ: Mapping[str, str]) -> _Sessions:
+    """Return the jobs and assets of sessions; an operator or pipeline that is wrong does not hide the others."""
+    folders = operators_folders(environ, SHIPPED_OPERATORS)
+    troubles: list[str] = []
+    operators = find_operators(folders, troubles)
+    pipelines, wrong = load_pipelines(find_pipelines(folders), operators)
+    probe_job = define_probe_job()
+    jobs = [*define_operator_jobs(operators, troubles), *define_pipeline_jobs(pipelines), probe_job]
+    assets = [
+        *define_operator_assets(operators.values()),
+        *define_pipeline_assets(pipelines),
+        *define_wrong_pipelines(wrong),
+        define_probe_asset(),
+    ]
+    troubles += wrong.values()
+    for trouble in troubles:
+        _logger.warning(" ".join(trouble.split()))
+    return _Sessions(assets, jobs, probe_job, troubles)
 
 
 def _file(environ: Mapping[str, str], variable: str, name: str) -> Path:

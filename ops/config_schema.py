@@ -30,6 +30,12 @@ def make_config_schema(name: str, schema: Mapping[str, Any]) -> dict[str, dg.Fie
     }
 
 
+def as_sentence(text: str) -> str:
+    """Return a text with an end that another sentence can follow."""
+    text = text.rstrip()
+    return text if not text or text.endswith((".", "!", "?", ":")) else f"{text}."
+
+
 def _field(name: str, schema: Mapping[str, Any], *, is_required: bool) -> dg.Field:
     settings: dict[str, Any] = {"description": _describe(schema), "is_required": is_required}
     if "default" in schema:
@@ -52,8 +58,7 @@ def _type(name: str, schema: Mapping[str, Any]) -> Any:
 
 def _describe(schema: Mapping[str, Any]) -> str:
     # The Launchpad shows descriptions as plain text.
-    title, text = schema.get("title", ""), schema.get("description", "")
-    parts = [f"{title}." if title else "", text, *_bounds(schema)]
+    parts = [as_sentence(schema.get("title", "")), as_sentence(schema.get("description", "")), *_bounds(schema)]
     if "default" in schema:
         parts.append(f"By default {_shown(schema['default'])}.")
     return " ".join(part for part in parts if part)

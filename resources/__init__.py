@@ -6,14 +6,17 @@ from resources.kafka import KafkaResource
 from resources.launcher import LauncherResource
 from resources.object_store import ObjectStoreResource
 from resources.scans import ScansResource
+from resources.sessions import SHIPPED_OPERATORS, SessionsResource
 from resources.step_values import StepValuesIOManager
 
 __all__ = [
+    "SHIPPED_OPERATORS",
     "DataOperationsResource",
     "EpicsResource",
     "KafkaResource",
     "LauncherResource",
     "ObjectStoreResource",
     "ScansResource",
+    "SessionsResource",
     "StepValuesIOManager",
 ]

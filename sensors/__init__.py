@@ -1,4 +1,4 @@
-"""What makes things happen: run starts, exposures, scans, dead runs, nightly work, pruning, alerts, metrics."""
+"""What makes things happen: run starts, exposures, scans, dead runs, nightly work, pruning, alerts, metrics, sessions."""
 
 from sensors.abandoned_runs import define_abandoned_runs_sensor
 from sensors.alerts import define_alerts_sensor
@@ -10,11 +10,14 @@ from sensors.pruning import define_pruning
 from sensors.run_starts import define_run_start_sensor
 from sensors.scan_announcements import define_scan_announcements_sensor
 from sensors.scans import define_scans_sensor
+from sensors.session_requests import define_session_requests_sensor
+from sensors.sessions import define_clean_up_sensor
 
 __all__ = [
     "define_abandoned_runs_sensor",
     "define_again_schedule",
     "define_alerts_sensor",
+    "define_clean_up_sensor",
     "define_exposures_sensor",
     "define_following_sensor",
     "define_metrics_sensor",
@@ -24,4 +27,5 @@ __all__ = [
     "define_run_start_sensor",
     "define_scan_announcements_sensor",
     "define_scans_sensor",
+    "define_session_requests_sensor",
 ]

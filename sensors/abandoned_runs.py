@@ -1,9 +1,9 @@
 """Fails Dagster runs whose process is gone, so that run retries start them again.
 
 Dagster's default launcher does not watch its runs. A live run renews a lease in the object store, and a step of a
-night, a scan or a data operation a beat; one that has not moved for too long, by this sensor's own clock, means that its
-holder is dead. The same goes for a run that was started and never showed either. While the store is away, nobody is
-judged.
+night, a scan, a data operation or a session a beat; one that has not moved for too long, by this sensor's own clock,
+means that its holder is dead. The same goes for a run that was started and never showed either. While the store is
+away, nobody is judged.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def define_abandoned_runs_sensor(
     nights : iterable of Nights, optional
         Sites whose runs are watched.
     operations : iterable of str, optional
-        Jobs of data operations that are watched.
+        Jobs of data operations and sessions that are watched.
     scans : iterable of Scans, optional
         Microscopes whose runs are watched.
     """
@@ -85,7 +85,7 @@ def define_abandoned_runs_sensor(
                 context.log.warning(f"Failed run {run.run_id}: {message}")
         reason = f"{len(places)} live runs, {len(places.keys() & dead)} of them abandoned."
         if batch:
-            reason += f" {len(batch)} runs of nights and data operations, {len(batch & dead)} of them abandoned."
+            reason += f" {len(batch)} runs of nights, data operations and sessions, {len(batch & dead)} of them abandoned."
         return dg.SensorResult(skip_reason=reason, cursor=json.dumps(seen))
 
     return abandoned_runs

@@ -1,4 +1,4 @@
-"""Tells which run or scan a Dagster run is about, and which ones make nights or compute data operations."""
+"""Tells which run or scan a Dagster run is about, and which ones make nights or do other work that beats."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def scan_place_name(microscope_name: str) -> str:
 def find_batch_runs(
     nights: Iterable[Nights], operations: Iterable[str], scans: Iterable[Scans] = ()
 ) -> Callable[[dg.DagsterRun], bool]:
-    """Return what tells whether a Dagster run makes nights of these sites, or computes one of these data operations.
+    """Return what tells whether a Dagster run makes nights of these sites, or is one of these jobs.
 
-    Runs that process scans of these microscopes are such too. A run from the asset page or of an asset backfill has no tag
-    of a site or microscope: its assets tell.
+    Jobs are those of data operations and sessions. Runs that process scans of these microscopes are such too. A run from
+    the asset page or of an asset backfill has no tag of a site or microscope: its assets tell.
     """
     assets = frozenset(key for each in nights for key in each.assets.keys)
     jobs = frozenset(operations)

@@ -51,7 +51,7 @@ def define_pruning(
     nights : iterable of Nights, optional
         Sites whose Dagster runs are pruned; the newest of each night and asset stays.
     operations : iterable of str, optional
-        Jobs of data operations, whose Dagster runs are pruned.
+        Jobs of data operations and sessions, whose Dagster runs are pruned.
     scans : iterable of Scans, optional
         Microscopes whose Dagster runs and partitions are pruned.
 

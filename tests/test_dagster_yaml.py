@@ -14,6 +14,7 @@ from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobO
 from dagster._core.scheduler.instigation import TickStatus
 from dagster._daemon.run_coordinator import QueuedRunCoordinatorDaemon
 
+from ops.session_running import SESSION
 from ops.tags import BATCH, KIND_TAG, LIVE
 from sensors.run_starts import LIVE_PRIORITY
 
@@ -87,6 +88,15 @@ def test_forty_instruments_are_live_at_once_beside_batch_runs(instance: dg.Dagst
     live = [_add(instance, LIVE_TAGS) for _ in range(40)]
 
     assert sorted(_dequeued(instance)) == sorted(live)
+
+
+def test_sessions_that_wait_for_room_leave_room_for_live_and_batch_runs(instance: dg.DagsterInstance) -> None:
+    for _ in range(150):
+        _add(instance, {KIND_TAG: SESSION})
+    _launch(instance, _dequeued(instance))
+    others = [_add(instance, LIVE_TAGS), _add(instance, BACKFILL_TAGS)]
+
+    assert sorted(_dequeued(instance)) == sorted(others)
 
 
 def _add(instance: dg.DagsterInstance, tags: dict[str, str]) -> str:

@@ -91,6 +91,10 @@ HEAVY = (
     "tifffile",
     "hdf5plugin",
     "msgpack",
+    "zmq",
+    "docker",
+    "psutil",
+    "pynvml",
 )
 
 

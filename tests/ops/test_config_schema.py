@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from ops.config_schema import make_config_schema
+from ops.config_schema import as_sentence, make_config_schema
 from runstart.operation_kit import Operation, find_operations
 
 OPERATIONS = find_operations({})
@@ -63,3 +63,12 @@ def test_unknown_and_missing_inputs_are_errors() -> None:
     fields = fields_of(OPERATIONS["median"], "unknown")
     assert "input_file" in str(check(fields, {"input_file": []}))
     assert "input_files" in str(check(fields, {}))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("Pixels", "Pixels."), ("Which ones?", "Which ones?"), ("Done. ", "Done."), ("", "")]
+)
+def test_bounds_and_defaults_follow_a_whole_sentence(text: str, sentence: str) -> None:
+    assert as_sentence(text) == sentence
+    schema = {"properties": {"n": {"type": "integer", "description": text, "minimum": 1, "maximum": 3}}}
+    assert make_config_schema("t", schema)["n"].description == f"{sentence} 1 to 3.".strip()

@@ -38,7 +38,7 @@ def test_a_value_comes_back_as_it_is(values: StepValuesIOManager, value: object)
     assert take(values, output()) == value
 
 
-@pytest.mark.parametrize("value", [(1, 2), {1: "a"}, object(), b"bytes", float("nan"), {1, 2}], ids=repr)
+@pytest.mark.parametrize("value", [(1, 2), {1: "a"}, object(), b"bytes", float("nan"), {1, 2}])
 def test_what_json_does_not_give_back_is_refused(
     values: StepValuesIOManager, file_store: FileStore, value: object
 ) -> None:

@@ -1,4 +1,4 @@
-"""Runs of nights and data operations whose process is gone; `nights_e2e/test_killed_runs.py` kills real ones."""
+"""Runs of nights, data operations and sessions whose process is gone; `nights_e2e/test_killed_runs.py` kills real ones."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ RUNS = {
         "asset_selection": {dg.AssetKey([SITE, "stacks"])},
     },
     "of a data operation": {"job_name": "median"},
+    "of a session": {"job_name": "probe_session"},
 }
 
 
@@ -77,7 +78,7 @@ def beat(watch: Watch, run: dg.DagsterRun, number: int) -> None:
 
 def test_a_run_whose_beat_stands_still_is_failed_and_its_beat_forgotten(watch: Watch, run: dg.DagsterRun) -> None:
     beat(watch, run, 1)
-    assert "1 runs of nights and data operations, 0 of them abandoned" in watch()
+    assert "1 runs of nights, data operations and sessions, 0 of them abandoned" in watch()
     watch(BATCH_SILENCE_SECONDS)
     assert watch.status(run) is dg.DagsterRunStatus.STARTED
     assert "1 of them abandoned" in watch(0.1)
