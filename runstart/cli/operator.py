@@ -89,9 +89,24 @@ def list_command(*, as_json: Annotated[bool, typer.Option("--json", help="Print 
         found = {name: json.loads(one.spec.to_json()) for name, one in operators.items()}
         typer.echo(json.dumps({"operators": found, "troubles": troubles}, indent=2, ensure_ascii=False))
         return
-    Console().print(_table(operators.values()))
+    Console().print(_overview(operators.values()))
     for trouble in troubles:
         typer.secho(f"left out: {trouble}", fg=typer.colors.RED, err=True)
+
+
+@operator_app.command("show")
+def show_command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the operator, or its folder.")],
+) -> None:
+    """Show the ports, parameters and triggers of an operator.
+
+    [bold]Example[/bold]
+
+        [green]runstart operator show center-of-mass-partial[/green]
+    """
+    from rich.console import Console
+
+    Console().print(_details(find_operator(name)))
 
 
 @operator_app.command("schema")
@@ -181,25 +196,37 @@ def _all_folders() -> list[Path]:
     return [file.parent for folder in find_folders() for file in sorted(folder.glob(f"*/{OPERATOR_FILE}"))]
 
 
-def _table(operators: Iterable[FoundOperator]) -> Table:
+def _overview(operators: Iterable[FoundOperator]) -> Table:
     from rich.table import Table
 
     from runstart.cli._operation_results import plain
 
-    table = Table(show_lines=True)
-    for column in ("operator", "inputs", "outputs", "parameters"):
-        table.add_column(column, no_wrap=column == "operator", overflow="fold")
-    table.add_column("image", overflow="fold")
+    table = Table()
+    table.add_column("operator", no_wrap=True)
+    for column in ("takes", "gives"):
+        table.add_column(column)
+    table.add_column("what it does", ratio=1)
     for found in operators:
         spec = found.spec
-        name = f"{found.name} (parallel)" if spec.is_parallel else found.name
-        columns = [
-            [f"{port.name}: {port.type}" for port in spec.inputs],
-            [f"{port.name}: {port.type}" for port in spec.outputs],
-            [f"{one.name}: {_tell(one)}" for one in spec.parameters],
-        ]
-        told = ["\n".join(plain(text) for text in texts) for texts in columns]
-        table.add_row(name, *told, plain(spec.image))
+        ports = ["\n".join(plain(port.type) for port in side) for side in (spec.inputs, spec.outputs)]
+        table.add_row(found.name, *ports, plain(spec.description))
+    return table
+
+
+def _details(found: FoundOperator) -> Table:
+    from rich.table import Table
+
+    from runstart.cli._operation_results import plain
+
+    spec = found.spec
+    rows = [(f"input {port.name}", port.type, port.description) for port in spec.inputs]
+    rows += [(f"output {port.name}", port.type, port.description) for port in spec.outputs]
+    rows += [(one.name, _tell(one), one.description) for one in spec.parameters]
+    rows += [(f"trigger {trigger.name}", trigger.mode, trigger.description or "") for trigger in spec.triggers]
+    rows += [("replicas", "many" if spec.is_parallel else "one", ""), ("image", spec.image, "")]
+    table = Table(title=plain(spec.description), show_header=False, title_justify="left")
+    for row in rows:
+        table.add_row(*map(plain, row))
     return table
 
 

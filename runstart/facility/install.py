@@ -1,8 +1,9 @@
-"""Apache Kafka is fetched once from Maven Central by Maven itself, into a cache outside the checkout.
+"""What the real servers need: Apache Kafka, fetched once by Maven, and Podman, installed from the system's packages.
 
-The folder appears under its final name only when it is complete, so an interrupted install leaves nothing that
-could be used, and of several at once one works while the others wait. `python -m runstart.facility.install kafka`
-does it from the shell.
+Kafka goes into a cache outside the checkout. Its folder appears under its final name only when it is complete, so an
+interrupted install leaves nothing that could be used, and of several at once one works while the others wait. Podman
+is installed where that is allowed: on Debian, for root. `python -m runstart.facility.install kafka podman` does both
+from the shell.
 """
 
 from __future__ import annotations
@@ -12,12 +13,27 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from runstart.errors import Alert
 from runstart.facility.processes import dying_with_us
 
 KAFKA_VERSION = "4.1.1"
+
+_PODMAN_PROGRAMS = {
+    "podman": "podman",
+    "runc": "runc",
+    "conmon": "conmon",
+    "catatonit": "catatonit",
+    "netavark": "netavark",
+    "aardvark-dns": "aardvark-dns",
+    "iptables": "iptables",
+    "ip": "iproute2",
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+}
+_SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/usr/lib/podman", "/usr/libexec/podman")
 
 _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -92,6 +108,44 @@ def install_kafka(folder: Path | None = None) -> Path:
     return folder
 
 
+def install_podman() -> Path:
+    """Install Podman and what it runs, unless all is there already.
+
+    Returns
+    -------
+    Path
+        The program `podman`.
+
+    Raises
+    ------
+    Alert
+        If something is missing and cannot be installed: it names Debian's packages.
+    """
+    packages = sorted({package for name, package in _PODMAN_PROGRAMS.items() if _find_in_system(name) is None})
+    if packages:
+        _install_packages(packages)
+    return Path(find_podman_programs()["podman"])
+
+
+def find_podman_programs() -> dict[str, str]:
+    """Return the paths of Podman and of all that it runs, by name.
+
+    Raises
+    ------
+    Alert
+        If one is missing: it names Debian's packages.
+    """
+    found = {name: _find_in_system(name) for name in _PODMAN_PROGRAMS}
+    missing = [name for name, path in found.items() if path is None]
+    if missing:
+        packages = " ".join(sorted({_PODMAN_PROGRAMS[name] for name in missing}))
+        raise Alert(
+            f"Podman lacks {', '.join(missing)}.",
+            f"Install them (Debian: apt-get install {packages}), or run this as root.",
+        )
+    return {name: path for name, path in found.items() if path is not None}
+
+
 def java_program() -> str:
     """Return the Java launcher: that of `JAVA_HOME`, or the one on the path.
 
@@ -126,6 +180,31 @@ def _fetch(folder: Path) -> None:
     partial.rename(folder)
 
 
+def _install_packages(packages: list[str]) -> None:
+    """Install Debian's packages where that is possible; what is missing afterwards is told by whoever needs it."""
+    apt = shutil.which("apt-get")
+    if apt is None or os.geteuid() != 0:
+        return
+    install = [apt, "-qq", "install", "-y", "--no-install-recommends", *packages]
+    for command in ([apt, "-qq", "update"], install):
+        done = subprocess.run(
+            command,
+            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            what = f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}"
+            raise Alert(what, "See that apt-get reaches its repositories, then try again.")
+
+
+def _find_in_system(name: str) -> str | None:
+    """Return the path of a program, also where only the superuser's path leads, or only Podman looks."""
+    return shutil.which(name) or shutil.which(name, path=os.pathsep.join(_SYSTEM_FOLDERS))
+
+
 def _program(name: str, package: str) -> str:
     found = shutil.which(name)
     if found is None:
@@ -133,12 +212,16 @@ def _program(name: str, package: str) -> str:
     return found
 
 
+_INSTALLERS: dict[str, Callable[[], Path]] = {"kafka": install_kafka, "podman": install_podman}
+
+
 def _main(arguments: list[str]) -> int:
-    if arguments != ["kafka"]:
-        sys.stderr.write("usage: python -m runstart.facility.install kafka\n")
+    if not arguments or not set(arguments) <= set(_INSTALLERS):
+        sys.stderr.write(f"usage: python -m runstart.facility.install {' | '.join(_INSTALLERS)} ...\n")
         return 2
     try:
-        sys.stdout.write(f"{install_kafka()}\n")
+        for name in arguments:
+            sys.stdout.write(f"{_INSTALLERS[name]()}\n")
     except Alert as alert:
         sys.stderr.write(f"{alert}\n")
         return 1
