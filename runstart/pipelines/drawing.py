@@ -138,8 +138,15 @@ def _labels(plan: Plan, picture: Picture, rates: Mapping[Link, Rate]) -> Iterato
         if link in rates:
             rate = rates[link]
             yield f"<g><title>{tell_rate(rate)}, {rate.messages:,} messages</title>"
-            yield from _words(x, y + 14, [_tell_flow(rate), f"queue {rate.queue:,}"], _INK)
+            yield from _words(x, y + 14, _tell_link(rate), _INK)
             yield "</g>"
+
+
+def _tell_link(rate: Rate) -> list[str]:
+    """Return how a link flows, or what has flowed if it stands still."""
+    waiting = f", queue {rate.queue:,}" if rate.queue else ""
+    messages = f"{rate.messages:,} message{'' if rate.messages == 1 else 's'}{waiting}"
+    return [_tell_flow(rate), messages] if rate.messages_per_s else [messages]
 
 
 def _words(x: float, y: float, lines: Sequence[str], fill: str) -> Iterator[str]:

@@ -110,7 +110,7 @@ def test_the_picture_has_labels_replicas_types_rates_and_states() -> None:
         "BatchedFrames",
         "com_partial",
         "120 msg/s, 118 MB/s",
-        "queue 3",
+        "12,345 messages, queue 3",
         "waiting to send",
     ):
         assert text in shown
@@ -139,6 +139,14 @@ def test_no_text_can_break_the_picture(label: str) -> None:
     assert tags <= {"svg", "title", "defs", "marker", "path", "rect", "g", "text", "circle"}
     if len(label) < 10:
         assert label in texts(svg)
+
+
+def test_a_link_that_stands_still_tells_what_has_flowed() -> None:
+    builder = chain()
+    plan = make_plan(builder.pipeline(), "center of mass", builder.found())
+    shown = texts(draw_plan(plan, {plan.links[0]: Rate(0.0, 0.0, 1, 0)}))
+    assert "1 message" in shown
+    assert not [text for text in shown if "msg/s" in text]
 
 
 @pytest.mark.parametrize(
