@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runstart.cli._session_display import TerminalReporter, print_outcome, print_sessions, print_status
+from runstart.cli._session_outputs import Saving
 from runstart.cli.operations import StoreUrl
 from runstart.cli.operator import SHIPPED_OPERATORS
 from runstart.cli.pipeline import pipeline_app
@@ -58,6 +59,10 @@ def run_command(
     keep_running: Annotated[
         bool, typer.Option("--keep-running", help="Go on when the sources have ended, until it is stopped.")
     ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Gets a file for each picture and output shown.", show_default=False),
+    ] = None,
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
@@ -67,7 +72,7 @@ def run_command(
 
     [bold]Examples[/bold]
 
-        [green]runstart pipeline run center-of-mass --set reader.files=/data/scan7[/green]
+        [green]runstart pipeline run center_of_mass -s reader.raw_data_dir=/data -t reader:read_now --out maps[/green]
 
     Until it is told to stop from another terminal:
 
@@ -82,7 +87,12 @@ def run_command(
     plan = make_plan(read_pipeline(path), path.stem, find_operators(folders), _read_values(values or []))
     settings = read_session_settings(os.environ, SHIPPED_OPERATORS)
     pulled = [_split(text, ":", "OPERATOR:TRIGGER") for text in triggers or []]
-    outcome = run_here(plan, open_chosen_store(store), settings, pulled, keep_running=keep_running)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    reporter = TerminalReporter() if out is None else Saving(out)
+    outcome = run_here(
+        plan, open_chosen_store(store), settings, pulled, keep_running=keep_running, reporter=reporter
+    )
     if as_json:
         typer.echo(json.dumps(outcome.as_dict(), indent=1))
 
@@ -176,7 +186,7 @@ def run_here(
     triggers: list[tuple[str, str]],
     *,
     keep_running: bool = False,
-    reporter: TerminalReporter | None = None,
+    reporter: TerminalReporter,
 ) -> SessionOutcome:
     """Run a plan as processes of this machine, shown on standard error, and return its outcome.
 
@@ -187,12 +197,15 @@ def run_here(
     """
     from runstart.cli._signals import stop_on_signals
     from runstart.launchers import SubprocessLauncher
-    from runstart.sessions import SessionOrder, new_session_id, run_session
+    from runstart.sessions import SessionFailed, SessionOrder, new_session_id, run_session
 
     order = SessionOrder(new_session_id(), plan, triggers=tuple(triggers), keep_running=keep_running)
-    shown = TerminalReporter() if reporter is None else reporter
-    with stop_on_signals() as stop, shown:
-        outcome = run_session(order, SubprocessLauncher(), store, settings, shown, stop=stop.is_set)
+    try:
+        with stop_on_signals() as stop, reporter:
+            outcome = run_session(order, SubprocessLauncher(), store, settings, reporter, stop=stop.is_set)
+    except SessionFailed as failed:
+        print_outcome(failed.outcome)
+        raise
     print_outcome(outcome)
     return outcome
 

@@ -78,9 +78,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_pipeline_runs_by_its_name_with_the_values_that_are_set(folder: Path) -> None:
-    ran = run("pipeline", "run", "numbers", "--set", "source.offset=100", "--json")
+    ran = run("pipeline", "run", "numbers", "--set", "source.offset=100", "--json", "--out", folder / "shown")
 
     assert ran.exit_code == 0, ran.output
+    assert sorted(path.name for path in (folder / "shown").iterdir()) == [
+        f"number-{n}.txt" for n in range(100, 107)
+    ]
     outcome = json.loads(ran.stdout)
     assert outcome["state"] == "finished"
     assert outcome["operators"]["show"]["finished"] == 7
