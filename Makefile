@@ -23,8 +23,8 @@ demo: $(VENV)/.installed ## Start everything on this machine and say where to lo
 test: $(VENV)/.installed ## Run the tests on the embedded broker and a store in a folder
 	@$(BIN)/python -m pytest
 
-test-real: $(VENV)/.installed ## Run the integration and fault tests on Apache Kafka and an S3 server (Java 17, Maven)
-	@$(BIN)/python -m runstart.facility.install kafka
+test-real: $(VENV)/.installed ## Run the integration and fault tests on Apache Kafka, an S3 server and Podman (Java 17, Maven)
+	@$(BIN)/python -m runstart.facility.install kafka podman
 	@$(BIN)/python -m pytest --real -m "broker or store or faults or real"
 
 bench: $(VENV)/.installed-bench ## Run all benchmarks; one JSON object a line

@@ -1,20 +1,59 @@
-"""What starts processes beside a Dagster run, as a Dagster resource."""
+"""What starts processes and containers beside a Dagster run, as a Dagster resource."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from pydantic import Field
 
 if TYPE_CHECKING:
     from runstart.launchers import Launcher
 
 
 class LauncherResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Starts reduction scripts: as processes of this machine, each in an isolation of its own."""
+    """Starts operators and reduction scripts: as processes of this machine, or in containers."""
+
+    launcher: str | None = Field(
+        default=None,
+        description="`processes`, or `containers` for Docker or Podman (`RUNSTART_LAUNCHER`); by default processes.",
+    )
+    engine: str | None = Field(
+        default=None,
+        description="Address of the container engine, such as `unix:///run/podman/podman.sock` (`DOCKER_HOST`); by "
+        "default that of Docker on this machine.",
+    )
+    images: str | None = Field(
+        default=None,
+        description="Which images may be run: beginnings of names such as `ghcr.io/nersc/`, and names with a digest, "
+        "separated by commas (`RUNSTART_IMAGES`); by default any.",
+    )
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> LauncherResource:
+        """Return the resource that says what the environment says.
+
+        Parameters
+        ----------
+        environ : mapping of str to str
+            The environment of the code location.
+        """
+        return cls(**{field: environ.get(variable) or None for field, variable in _VARIABLES.items()})
 
     def open(self) -> Launcher:
-        """Return the launcher."""
-        from runstart.launchers import SubprocessLauncher
+        """Return the launcher; no engine is asked yet.
 
-        return SubprocessLauncher()
+        Raises
+        ------
+        Alert
+            If a setting does not have its form.
+        """
+        from runstart.launchers import open_launcher
+
+        settings = {variable: getattr(self, field) for field, variable in _VARIABLES.items()}
+        return open_launcher(os.environ | {name: value for name, value in settings.items() if value is not None})
+
+
+_VARIABLES = {"launcher": "RUNSTART_LAUNCHER", "engine": "DOCKER_HOST", "images": "RUNSTART_IMAGES"}

@@ -7,6 +7,7 @@ Kafka and a store on a real S3 server, and the tests marked `real` run too.
 from __future__ import annotations
 
 import itertools
+import os
 import secrets
 import signal
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from runstart.facility import Broker, S3Server, SecuredKafka
+    from runstart.facility import Broker, Podman, S3Server, SecuredKafka
     from runstart.instruments import KafkaCluster
     from runstart.storage import FileStore, ObjectStore, S3Store
 
@@ -110,6 +111,22 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with S3Server(tmp_path_factory.mktemp("s3")) as server:
         server.create_bucket(BUCKET)
         yield server
+
+
+@pytest.fixture(scope="session")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+    """A container engine with the host's image, for tests marked `real`: leave it running, and nothing in it."""
+    from docker import APIClient
+
+    from runstart.facility import Podman, make_host_image
+
+    if os.geteuid() != 0:
+        pytest.skip("Podman is started for the superuser only")
+    with Podman(tmp_path_factory.mktemp("podman")) as engine:
+        client = APIClient(engine.url, version="auto")
+        make_host_image(client)
+        client.close()
+        yield engine
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
-"""Starts tasks and removes them: one interface, and its embedded implementation by processes."""
+"""Starts tasks and removes them: one interface, implemented by processes of this machine and by containers."""
 
+from runstart.launchers.docker_launcher import DockerLauncher
 from runstart.launchers.finding import find_isolation
 from runstart.launchers.isolation import LEVELS, Isolation
 from runstart.launchers.launcher import (
@@ -13,10 +14,12 @@ from runstart.launchers.launcher import (
     Reason,
     Task,
 )
+from runstart.launchers.opening import open_launcher
 from runstart.launchers.subprocess_launcher import SubprocessLauncher
 
 __all__ = [
     "LEVELS",
+    "DockerLauncher",
     "Ended",
     "Isolation",
     "LaunchSpec",
@@ -29,4 +32,5 @@ __all__ = [
     "SubprocessLauncher",
     "Task",
     "find_isolation",
+    "open_launcher",
 ]

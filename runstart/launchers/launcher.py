@@ -282,6 +282,10 @@ class Launcher(ABC):
             It could not be pulled.
         """
 
+    def remove_expired(self) -> Sequence[str]:
+        """Remove tasks that nobody will end any more, and return what was removed and why; most launchers leave none."""
+        return []
+
     @abstractmethod
     def seen_at(self, mount: Mount, *, in_image: bool = False) -> str:
         """Return the path at which a task sees a mount, with its image or without."""

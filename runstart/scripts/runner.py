@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from runstart.launchers import Ended, Launcher, LaunchSpec, Limits, Mount, Task
+from runstart.launchers import Ended, Launcher, LaunchSpec, Limits, Mount, SubprocessLauncher, Task
 from runstart.launchers.isolation import library_environment
 from runstart.launchers.removal import remove_tree
 from runstart.scripts._exchange import BadOutput, read_outputs, write_input
@@ -48,13 +48,16 @@ def execute(script: Script, fetched: FetchedScript, script_input: ScriptInput, l
     script_input : ScriptInput
         What it is shown.
     launcher : Launcher
-        What starts it. One that runs no images runs the script without, and the outcome remarks it.
+        What starts it. One that runs no images runs the script without, and the outcome remarks it; a script without an
+        image is always a process of this machine.
 
     Raises
     ------
     OSError
         The scratch folder cannot be written: the disk is full.
     """
+    if script.container is None and launcher.runs_images:
+        launcher = SubprocessLauncher()
     began_at, began = time.time(), time.monotonic()
     top = Path(tempfile.mkdtemp(prefix="runstart-script-"))
     try:
