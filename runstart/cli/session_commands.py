@@ -66,7 +66,9 @@ def run_command(
     store: StoreUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a pipeline as plain processes of this machine, until it has ended.
+    """Run a pipeline on this machine, until it has ended.
+
+    Operators are plain processes, or containers if RUNSTART_LAUNCHER says so.
 
     Ctrl-C ends it in order: what is on its way arrives. A second Ctrl-C ends it at once.
 
@@ -188,7 +190,7 @@ def run_here(
     keep_running: bool = False,
     reporter: TerminalReporter,
 ) -> SessionOutcome:
-    """Run a plan as processes of this machine, shown on standard error, and return its outcome.
+    """Run a plan on this machine, shown on standard error, and return its outcome.
 
     Raises
     ------
@@ -196,13 +198,13 @@ def run_here(
         It could not be run, or messages were lost.
     """
     from runstart.cli._signals import stop_on_signals
-    from runstart.launchers import SubprocessLauncher
+    from runstart.launchers import open_launcher
     from runstart.sessions import SessionFailed, SessionOrder, new_session_id, run_session
 
     order = SessionOrder(new_session_id(), plan, triggers=tuple(triggers), keep_running=keep_running)
     try:
         with stop_on_signals() as stop, reporter:
-            outcome = run_session(order, SubprocessLauncher(), store, settings, reporter, stop=stop.is_set)
+            outcome = run_session(order, open_launcher(os.environ), store, settings, reporter, stop=stop.is_set)
     except SessionFailed as failed:
         print_outcome(failed.outcome)
         raise
