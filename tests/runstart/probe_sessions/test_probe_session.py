@@ -107,7 +107,7 @@ def test_a_killed_program_is_told_with_what_was_lost_and_where(
     with pytest.raises(ProbeSessionFailed) as caught:
         run_probe_session(order, launcher, store, session_settings(tmp_path), reporter)
     outcome = caught.value.outcome
-    assert 0 < outcome.arrived < LONG
+    assert outcome.arrived < LONG
     assert f"{outcome.arrived} of {LONG} messages arrived" in caught.value.what
     assert "were never sent by the probe" in caught.value.what
     assert f"{name} ended with exit code -9, by the signal SIGKILL" in caught.value.what
