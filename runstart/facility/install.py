@@ -140,7 +140,7 @@ def find_podman_programs() -> dict[str, str]:
     if missing:
         packages = " ".join(sorted({_PODMAN_PROGRAMS[name] for name in missing}))
         raise Alert(
-            f"Podman lacks {', '.join(missing)}.",
+            f"Podman cannot be run without {', '.join(missing)}.",
             f"Install them (Debian: apt-get install {packages}), or run this as root.",
         )
     return {name: path for name, path in found.items() if path is not None}

@@ -20,6 +20,7 @@ from runstart.facility.install import find_podman_programs
 from runstart.facility.processes import Server, dying_with_us
 from runstart.host import is_alive
 
+_FOLDERS = ("root", "networks", "tmp")
 _HOLDER_S = 10.0
 _INSIDE = "mount -t tmpfs tmpfs /run && ip link set lo up && exec {init} -- sleep infinity"
 # Its default runtime fails where cgroups are hybrid, and its default limits where this process's own are lower.
@@ -69,13 +70,27 @@ class Podman(Server):
         """The variable with which a process reaches this engine."""
         return {"DOCKER_HOST": self.url}
 
+    def start(self) -> None:
+        """Start the engine, with the containers that run already if there was one before, and wait until it answers.
+
+        Raises
+        ------
+        Alert, Transient
+            It does not start; then everything has been stopped.
+        """
+        try:
+            super().start()
+        except BaseException:
+            self.stop()
+            raise
+
     def stop(self) -> None:
         """End the engine with all containers and networks, and remove what it kept."""
         super().stop()
         if self._holder is not None:
             _kill_with_namespaces(self._holder)
             self._holder = None
-        for folder in ("root", "run", "tmp", "networks"):
+        for folder in _FOLDERS:
             shutil.rmtree(self.data_dir / folder, ignore_errors=True)
 
     @property
@@ -86,7 +101,7 @@ class Podman(Server):
         programs = find_podman_programs()
         if os.geteuid() != 0:
             raise Alert("Podman is started for the superuser only.", "Run this as root.")
-        for folder in ("root", "run", "tmp", "networks"):
+        for folder in _FOLDERS:
             (self.data_dir / folder).mkdir(exist_ok=True)
         text = _CONFIGURATION.format(runc=programs["runc"], networks=self.data_dir / "networks")
         (self.data_dir / "containers.conf").write_text(text)
@@ -105,8 +120,8 @@ class Podman(Server):
             )
         inside = ["nsenter", "--target", str(first), "--mount", "--net", "--pid", "--"]
         variables = [f"CONTAINERS_CONF={self.data_dir / 'containers.conf'}", f"TMPDIR={self.data_dir / 'tmp'}"]
-        folders = {"--root": "root", "--runroot": "run", "--tmpdir": "tmp"}
-        places = [text for option, name in folders.items() for text in (option, str(self.data_dir / name))]
+        # Podman wants short paths for what lasts as long as it runs.
+        places = ["--root", str(self.data_dir / "root"), "--runroot", "/run/containers", "--tmpdir", "/run/libpod"]
         return [*inside, "env", *variables, "podman", *places, "system", "service", "--time", "0", self.url]
 
     def _is_ready(self) -> bool:

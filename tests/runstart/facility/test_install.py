@@ -1,4 +1,4 @@
-"""The installation of Apache Kafka, with a stand-in for Maven where Maven would be slow."""
+"""The installation of Apache Kafka and of Podman, with stand-ins for Maven and for Debian's apt-get."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from runstart.errors import Alert
-from runstart.facility.install import KAFKA_VERSION, install_kafka, kafka_dir
+from runstart.facility import install
+from runstart.facility.install import KAFKA_VERSION, install_kafka, install_podman, kafka_dir
 
 _MAVEN = """#!/bin/sh
 echo run >> "$MAVEN_RUNS"
@@ -83,3 +84,53 @@ def test_a_missing_program_is_told_by_name(maven: Path, monkeypatch: pytest.Monk
     maven.with_name("java").unlink()
     with pytest.raises(Alert, match="`java`"):
         install_kafka()
+
+
+_APT = """#!/bin/sh
+echo "$@" >> "$APT_RUNS"
+[ "$2" = install ] || exit 0
+for program in podman runc conmon catatonit netavark aardvark-dns iptables ip unshare nsenter; do
+    printf '#!/bin/sh\\n' > "$PROGRAMS/$program"; chmod +x "$PROGRAMS/$program"
+done
+"""
+
+
+@pytest.fixture
+def bare_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of all programs that there are: only apt-get, and what it needs."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("sh", "chmod"):
+        (programs / name).symlink_to(f"/bin/{name}")
+    _script(programs / "apt-get", _APT)
+    monkeypatch.setattr(install, "_SYSTEM_FOLDERS", ())
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.setenv("PROGRAMS", str(programs))
+    monkeypatch.setenv("APT_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    return programs
+
+
+def test_the_superuser_gets_the_packages_that_podman_lacks(bare_system: Path, tmp_path: Path) -> None:
+    _script(bare_system / "runc", "#!/bin/sh\n")
+    assert install_podman() == bare_system / "podman"
+    assert install_podman() == bare_system / "podman"
+    update, packages = (tmp_path / "runs").read_text().splitlines()
+    assert update == "-qq update"
+    assert packages == (
+        "-qq install -y --no-install-recommends aardvark-dns catatonit conmon iproute2 iptables netavark podman util-linux"
+    )
+
+
+def test_others_are_told_the_packages_that_podman_lacks(bare_system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(
+        Alert, match=r"without podman, runc, .*apt-get install aardvark-dns .* podman runc util-linux"
+    ):
+        install_podman()
+
+
+def test_packages_that_cannot_be_had_are_told(bare_system: Path) -> None:
+    _script(bare_system / "apt-get", "#!/bin/sh\necho no route >&2\nexit 100\n")
+    with pytest.raises(Alert, match=r"apt-get -qq update failed:\nno route"):
+        install_podman()

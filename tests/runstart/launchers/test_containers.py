@@ -176,7 +176,7 @@ def test_task_goes_on_while_the_engine_is_killed_and_comes_back(podman: Podman, 
     podman.kill()
     try:
         for attempt in (lambda: launcher.wait(task, 0.0), lambda: launcher.logs(task), lambda: launcher.list({})):
-            with pytest.raises(EngineUnreachable, match="podman.sock"):
+            with pytest.raises(EngineUnreachable, match=r"podman\.sock"):
                 attempt()
         waiting: list[Ended | None] = []
         thread = threading.Thread(target=lambda: waiting.append(launcher.wait(task, PATIENCE_S)))

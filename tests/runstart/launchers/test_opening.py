@@ -21,7 +21,7 @@ def test_containers_are_run_where_the_environment_says_and_only_the_images_that_
         }
     )
     assert launcher.name == "containers"
-    with pytest.raises(ImageForbidden, match="ghcr.io/nersc/, localhost/"):
+    with pytest.raises(ImageForbidden, match=r"ghcr\.io/nersc/, localhost/"):
         launcher.fetch_image("python")
     with pytest.raises(EngineUnreachable, match="/no/such/socket does not answer: No such file or directory"):
         launcher.fetch_image("localhost/op")
