@@ -22,6 +22,7 @@ BENCHMARKS = (
     "operation_cache",
     "frames",
     "fan_out",
+    "operators",
 )
 
 

@@ -65,6 +65,7 @@ needs_frame_peers = pytest.mark.skipif(
         pytest.param("operation_cache", marks=needs_ccdproc),
         pytest.param("frames", marks=needs_frame_peers),
         "fan_out",
+        "operators",
     ],
 )
 def test_prints_one_json_object_a_line(name: str) -> None:
