@@ -151,7 +151,10 @@ class SmallSession:
         return process
 
     def send(self, process: Process, kind: str, **content: Any) -> None:
-        self._hub.send_multipart([process.identity.encode(), json.dumps({"kind": kind, **content}).encode()])
+        self.send_raw(process, json.dumps({"kind": kind, **content}).encode())
+
+    def send_raw(self, process: Process, content: bytes) -> None:
+        self._hub.send_multipart([process.identity.encode(), content])
 
     def hear(self, timeout_s: float = 0.05) -> None:
         """Take what operators have said."""

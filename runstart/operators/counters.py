@@ -7,6 +7,8 @@ counted is there whatever kills the process. One thread counts; anybody may read
 from __future__ import annotations
 
 import mmap
+import os
+import stat
 import struct
 import sys
 from dataclasses import dataclass
@@ -65,9 +67,14 @@ class CounterValues:
     sent_bytes: tuple[int, ...] = (0,) * MOST_OUTPUTS
 
 
-def make_counters(path: Path) -> None:
-    """Make a file of counters that are all 0; one that is there is replaced."""
-    path.write_bytes(bytes(_FORM.size))
+def make_counters(path: Path, *, open_to_all: bool = False) -> None:
+    """Make a file of counters that are all 0, for this user or for all; what is there is replaced, never followed."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(bytes(_FORM.size))
+        if open_to_all:
+            os.fchmod(descriptor, 0o666)
 
 
 class Counters:
@@ -113,11 +120,17 @@ class Counters:
             The file is none of counters.
         """
         try:
-            data = path.read_bytes()
+            # Who counts may have put a link or a pipe there: neither is followed, nor waited for.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return CounterValues()
-        if len(data) != _FORM.size:
-            raise Alert(f"{path} has {len(data)} bytes, and a file of counters {_FORM.size}.", "Remove it.")
+        except OSError as error:
+            raise Alert(f"{path} is no file of counters: {error.strerror}.", "Remove it.") from error
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            status = os.fstat(descriptor)
+            data = file.read(_FORM.size) if stat.S_ISREG(status.st_mode) else b""
+        if status.st_size != _FORM.size or len(data) != _FORM.size:
+            raise Alert(f"{path} has {status.st_size} bytes, and a file of counters {_FORM.size}.", "Remove it.")
         return _values(_FORM.unpack(data))
 
     def values(self) -> CounterValues:

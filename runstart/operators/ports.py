@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from runstart.operators.delivery import Delivery
 from runstart.operators.messages import BytesLike, BytesMessage, count_bytes, encode
 
 if TYPE_CHECKING:
@@ -130,15 +131,13 @@ class Outputs:
         self._ports: dict[str, list[tuple[int, zmq.Socket[bytes]]]] = {port: [] for port in ports}
         self.waiting_ns = 0
         self.is_waiting = False
-        index = 0
-        for port, uris in ports.items():
-            for uri in uris:
-                socket = context.socket(zmq.PUSH)
-                socket.set_hwm(queue)
-                socket.setsockopt(zmq.LINGER, -1)
-                socket.bind(uri)
-                self._ports[port].append((index, socket))
-                index += 1
+        wires = [(port, uri, context.socket(zmq.PUSH)) for port, uris in ports.items() for uri in uris]
+        self._delivery = Delivery(socket for _, _, socket in wires)
+        for index, (port, uri, socket) in enumerate(wires):
+            socket.set_hwm(queue)
+            socket.setsockopt(zmq.LINGER, -1)
+            socket.bind(uri)
+            self._ports[port].append((index, socket))
 
     def check(self, port: str | None) -> None:
         """Raise a TypeError if there is no such port; None is every port."""
@@ -174,11 +173,17 @@ class Outputs:
                 self._push(index, socket, parts or [])
         self._counters.emit()
 
-    def close(self, linger_s: float | None) -> None:
-        """Close the sockets; what still waits in them is sent within a time, or dropped; None: however long it takes."""
+    def wait(self, patience_s: float | None, is_over: Callable[[], bool]) -> None:
+        """Wait until what was sent was read; None: however long it takes, unless there is no more use in it."""
+        self._delivery.wait(patience_s, is_over)
+
+    def close(self, patience_s: float) -> None:
+        """Close the sockets; what is not read within a time may be lost."""
+        self._delivery.wait(patience_s, lambda: False)
+        self._delivery.close()
         for sockets in self._ports.values():
             for _, socket in sockets:
-                socket.close(linger=-1 if linger_s is None else int(linger_s * 1000))
+                socket.close(linger=int(patience_s * 1000))
 
     def _push(self, index: int, socket: zmq.Socket[bytes], parts: list[BytesLike]) -> None:
         size = count_bytes(parts[-1])

@@ -146,7 +146,9 @@ def _ports(
         linger_s = None
     finally:
         inputs.close()
-        outputs.close(_LINGER_STOPPED_S if control.is_stopped else linger_s)
+        if not control.is_stopped:
+            outputs.wait(linger_s, lambda: control.is_stopped)
+        outputs.close(_LINGER_STOPPED_S)
 
 
 def _uris(ports: Mapping[str, Sequence[str]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 
 import pytest
 from operator_kit import SmallSession, put, take_texts
@@ -62,11 +63,12 @@ def test_a_source_begins_when_it_is_told_and_finishes_by_itself(session: SmallSe
         return message(numbers.pop(0))
     """
     source = session.start("source", code, outputs={"out": ["a"]})
+    taker = session.taker("a")
     assert source.all_said("ready")[0].content["keeps_state"] is False
-    session.wait_for(source, "status", count=2)
+    session.wait_for(source, "status", count=2, state="idle")
     assert source.counters.emitted == 0
     session.send(source, "start")
-    assert take_texts(session.taker("a"), 10) == [str(number) for number in range(10)]
+    assert take_texts(taker, 10) == [str(number) for number in range(10)]
     session.wait_for(source, "finished")
     assert source.popen.poll() is None
     assert session.stop(source) == 0
@@ -143,19 +145,22 @@ def test_an_operator_that_waits_for_room_can_be_stopped(session: SmallSession) -
 
 def test_a_parameter_that_is_changed_is_seen_by_the_next_message(session: SmallSession) -> None:
     code = """
+    kept = []
+
     @operator
     def tell(inputs, parameters):
+        kept.append(parameters)
         if inputs.data == b"slow":
             note("begun")
             time.sleep(0.3)
-        return message(f"{parameters['a']} {parameters['b']}")
+        return message(f"{parameters['a']} {parameters['b']} {kept[0]['a']}")
     """
     feeder = session.feeder("i")
     process = session.start("tell", code, inputs={"in": ["i"]}, outputs={"out": ["o"]}, parameters={"a": 1, "b": 2})
     put(feeder, "slow", "next")
     session.wait_until(lambda: process.notes, "the first message", process)
     session.send(process, "parameters", values={"a": 7})
-    assert take_texts(session.taker("o"), 2) == ["1 2", "7 2"]
+    assert take_texts(session.taker("o"), 2) == ["1 2 1", "7 2 1"]
 
 
 def test_triggers_wait_for_the_start_and_are_answered(session: SmallSession) -> None:
@@ -186,21 +191,42 @@ def test_failing_triggers_do_not_end_an_operator(session: SmallSession) -> None:
     assert session.stop(process) == 0
 
 
-def test_messages_and_parameters_have_their_turns_while_a_trigger_drains(session: SmallSession) -> None:
-    feeder = session.feeder("i")
-    process = session.start("reader", TRIGGERED, inputs={"in": ["i"]}, outputs={"out": ["o"]}, triggers=TRIGGERS)
-    taker = session.taker("o")
+def test_messages_have_their_turns_while_a_trigger_drains_until_the_end(session: SmallSession) -> None:
+    feeder, taker = session.feeder("i"), session.taker("o")
+    process = session.start(
+        "reader",
+        TRIGGERED,
+        inputs={"in": ["i"]},
+        outputs={"out": ["o"]},
+        triggers=TRIGGERS,
+        queue=10,
+        parameters={"one": "the one"},
+    )
+    texts: list[str] = []
+
+    def take_until(condition: Callable[[], object]) -> None:
+        def goes_on() -> object:
+            while taker.poll(0):
+                texts.extend(take_texts(taker, 1))
+            return condition()
+
+        session.wait_until(goes_on, "the drain to go on", process)
+
     session.send(process, "start")
     session.send(process, "trigger", id="1", name="endless")
-    take_texts(taker, 10)
+    take_until(lambda: len(texts) > 10)
     put(feeder, "a message")
-    while take_texts(taker, 1) != ["a message"]:
-        pass
-    session.wait_until(lambda: process.counters.finished == 1, "the message", process)
+    take_until(lambda: "a message" in texts and process.counters.finished == 1)
     assert process.counters.received == 1  # calls for triggers are no messages
+    assert process.all_said("trigger_done") == []
+    session.send(process, "trigger", id="2", name="one")
     session.send(process, "finish")
-    assert "told to finish" in session.wait_for(process, "trigger_done", status="error").content["message"]
-    session.wait_for(process, "finished")
+    take_until(lambda: process.all_said("finished"))
+    kinds = [said.kind for said in process.said if said.kind != "status"]
+    assert kinds == ["ready", "trigger_done", "trigger_done", "finished"]
+    assert [said.content["status"] for said in process.all_said("trigger_done")] == ["error", "ok"]
+    assert "told to finish" in process.all_said("trigger_done")[0].content["message"]
+    take_until(lambda: texts[-1] == "the one")
 
 
 def test_an_operator_whose_function_takes_no_trigger_says_so(session: SmallSession) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,19 @@ def test_a_file_that_is_none_of_counters_is_told(tmp_path: Path) -> None:
             look(tmp_path / "short")
     with pytest.raises(Alert, match="cannot be used"):
         Counters.open(tmp_path / "none")
+
+
+def test_links_and_pipes_in_place_of_counters_are_neither_followed_nor_waited_for(tmp_path: Path) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "counters"
+    victim.write_bytes(bytes(440))
+    victim.chmod(0o600)
+    path.symlink_to(victim)
+    with pytest.raises(Alert, match="no file of counters"):
+        Counters.read(path)
+    make_counters(path, open_to_all=True)
+    assert path.stat().st_mode & 0o777 == 0o666
+    assert (victim.stat().st_mode & 0o777, path.is_symlink()) == (0o600, False)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(Alert, match="0 bytes"):
+        Counters.read(path)
