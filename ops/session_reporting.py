@@ -38,7 +38,7 @@ LINE_INTERVAL = 2.0  # seconds between lines of the log
 MOST_STEADY_LINES = 1_800  # an hour of them; then one each minute
 EVENT_LOG_BUDGET = 20_000_000  # bytes in Dagster's event log, for one session
 PICTURES_BUDGET = 10_000_000  # of them, while events still carry pictures
-FIGURES_BYTES = 3_000  # of an observation, and for each operator a tenth of it more
+FIGURES_BYTES = 3_000  # of an observation, and for each row of its tables a tenth of it more
 MOST_OUTPUTS = 200  # kept outputs that are materializations of their own
 
 _RUNNING = ("starting", "running", "draining")  # what comes after is told whenever it is
@@ -114,7 +114,7 @@ class DagsterSessionReporter:
 
     def log(self, text: str) -> None:
         """Write a sentence to the run's log."""
-        if self._budget.spend(LINE_BYTES):
+        if self._budget.spend(LINE_BYTES + len(text)):
             self._context.log.info(text)
 
     def status(self, status: SessionStatus) -> None:
@@ -193,7 +193,8 @@ class DagsterSessionReporter:
             shown = self._show(published)
             figures = describe_operator_status(by_name[name]) if name in by_name else {}
             outputs[name] = Shown(shown.metadata | figures, shown.nbytes)
-        figures_bytes = FIGURES_BYTES + len(status.operators) * FIGURES_BYTES // 10
+        rows = len(status.operators) + len(status.latency_ms)
+        figures_bytes = FIGURES_BYTES + rows * FIGURES_BYTES // 10
         graph_bytes = 4 * len(graph) // 3
         return _Drawn(metadata, outputs, figures_bytes + graph_bytes)
 

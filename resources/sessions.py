@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
+from runstart.shipped import SHIPPED_OPERATORS
+
 if TYPE_CHECKING:
     from runstart.sessions import SessionSettings
 
-SHIPPED_OPERATORS = Path(__file__).resolve().parents[1] / "operators"
 HUNG_AFTER_S = 600.0
 
 

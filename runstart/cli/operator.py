@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runstart.errors import Alert
+from runstart.shipped import SHIPPED_OPERATORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from runstart.specifications import FoundOperator, Parameter
-
-SHIPPED_OPERATORS = Path(__file__).resolve().parents[2] / "operators"
 
 operator_app = typer.Typer(
     help="Write operators, check, list, build and run them.", no_args_is_help=True, rich_markup_mode="rich"

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runstart.cli._session_outputs import Saving
-from runstart.cli.operator import SHIPPED_OPERATORS, operator_app
+from runstart.cli.operator import operator_app
 from runstart.cli.session_commands import run_here
 from runstart.errors import Alert
+from runstart.shipped import SHIPPED_OPERATORS
 
 if TYPE_CHECKING:
     from runstart.specifications import FoundOperator

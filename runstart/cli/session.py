@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runstart.cli.operations import StoreUrl
+from runstart.shipped import SHIPPED_OPERATORS
 
 if TYPE_CHECKING:
     from runstart.host import Held, HostResources
     from runstart.storage import ObjectStore
 
-SHIPPED_OPERATORS = Path(__file__).resolve().parents[2] / "operators"
 HUNG_AFTER_S = 86_400.0
 
 Count = Annotated[int, typer.Option(help="How many messages the probe sends, 1 to 10 million.")]

@@ -12,9 +12,9 @@ import typer
 from runstart.cli._session_display import TerminalReporter, print_outcome, print_sessions, print_status
 from runstart.cli._session_outputs import Saving
 from runstart.cli.operations import StoreUrl
-from runstart.cli.operator import SHIPPED_OPERATORS
 from runstart.cli.pipeline import pipeline_app
 from runstart.errors import Alert
+from runstart.shipped import SHIPPED_OPERATORS
 
 if TYPE_CHECKING:
     from runstart.pipelines import Plan

@@ -97,6 +97,7 @@ class Member:
 def make_spec(
     program: Program,
     order: ProbeOrder,
+    store_id: str,
     names: Names,
     ports: Mapping[str, int],
     settings: SessionSettings,
@@ -110,6 +111,8 @@ def make_spec(
         Which.
     order : ProbeOrder
         What is asked.
+    store_id : str
+        Which store has the session's record.
     names : Names
         Where the others are.
     ports : mapping of str to int
@@ -132,7 +135,7 @@ def make_spec(
             processes=allowance.processes,
             cpus=allowance.cpus,
         ),
-        labels=task_labels(order.session_id, program, 0),
+        labels=task_labels(order.session_id, store_id, program, 0),
         network=names.network or None,
         network_alias=names.alias(program),
         image=image,

@@ -24,6 +24,7 @@ from runstart.probe_sessions.outcome import ProbeOutcome, ProbeSessionFailed, ar
 from runstart.sessions.labels import session_labels
 from runstart.sessions.records import NodeRecord, SessionRecord, write_record
 from runstart.sessions.reserving import wait_for_room
+from runstart.sessions.store_identity import store_identity
 
 if TYPE_CHECKING:
     from runstart.launchers import Launcher
@@ -84,6 +85,7 @@ def run_probe_session(
         Store or engine do not answer.
     """
     names = make_names(has_network=launcher.has_networks)
+    store_id = store_identity(store)
     record = SessionRecord(
         order.session_id,
         "probe",
@@ -101,7 +103,7 @@ def run_probe_session(
     write_record(store, record)
     book = SessionBook(store, record, reporter, stop, settings.command_poll_s)
     try:
-        outcome = _Run(order, names, launcher, settings, book).run()
+        outcome = _Run(order, store_id, names, launcher, settings, book).run()
     except ProbeSessionFailed as failed:
         book.close("failed", failed.what)
         raise
@@ -119,9 +121,15 @@ class _Run:
     """The programs of one session, and what is made for them."""
 
     def __init__(
-        self, order: ProbeOrder, names: Names, launcher: Launcher, settings: SessionSettings, book: SessionBook
+        self,
+        order: ProbeOrder,
+        store_id: str,
+        names: Names,
+        launcher: Launcher,
+        settings: SessionSettings,
+        book: SessionBook,
     ) -> None:
-        self._order, self._names, self._launcher = order, names, launcher
+        self._order, self._store_id, self._names, self._launcher = order, store_id, names, launcher
         self._settings, self._book = settings, book
         self._ports = dict(names.ports)
         self._members: dict[Program, Member] = {}
@@ -160,8 +168,9 @@ class _Run:
         if not self._names.network:
             yield
             return
-        self._launcher.make_network(self._names.network, session_labels(self._order.session_id))
+        labels = session_labels(self._order.session_id, self._store_id)
         try:
+            self._launcher.make_network(self._names.network, labels)
             yield
         finally:
             self._persistently(
@@ -178,7 +187,7 @@ class _Run:
         for needed in {image for image in images.values() if image is not None}:
             self._launcher.fetch_image(needed)
         for program, image in images.items():
-            spec = make_spec(program, self._order, self._names, self._ports, self._settings, image)
+            spec = make_spec(program, self._order, self._store_id, self._names, self._ports, self._settings, image)
             task = self._launcher.start(spec)
             node = NodeRecord(task.identifier, program, 0, time.time())
             self._members[program] = Member(program, task, node)

@@ -2,7 +2,8 @@
 
 What is there is listed first and the records are read after that: a session writes its record before it makes
 anything, so what has no record then has lost it. A session of another machine is judged by its run and its signs of
-life only, and its folder is left to the clean-up of that machine. What cannot be removed is told, and tried again.
+life only, and its folder is left to the clean-up of that machine; what belongs to another store is left to the clean-up
+of those who use it. What cannot be removed is told, and tried again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from runstart.errors import Alert, Transient
 from runstart.host import is_alive
 from runstart.sessions.folders import SessionFolder, find_session_folders, remove_session_folder
-from runstart.sessions.labels import HOST_LABEL, SESSION_LABEL
+from runstart.sessions.labels import HOST_LABEL, SESSION_LABEL, STORE_LABEL
 from runstart.sessions.records import (
     DamagedRecord,
     SessionRecord,
@@ -25,6 +26,7 @@ from runstart.sessions.records import (
     read_all_records,
     read_status,
 )
+from runstart.sessions.store_identity import store_identity
 
 if TYPE_CHECKING:
     from runstart.launchers import Launcher, ListedNetwork, ListedTask
@@ -79,17 +81,17 @@ def clean_up(
     Returns
     -------
     list of str
-        What was removed and why, and what could not be, a text for each session.
+        What was removed and why, and what could not be, a text for each session, and for each task that nobody ends.
 
     Raises
     ------
     Transient
         The engine or the store does not answer.
     """
-    everything = _find(launcher)
+    told = [*launcher.remove_expired()]
+    everything = _find(launcher, store_identity(store))
     records = {record.session_id: record for record in read_all_records(store)}
     judge = _Judge(store, is_over, hung_after_s, now)
-    told = []
     for session_id in sorted(everything.keys() | records.keys()):
         belongings = everything.get(session_id, _Belongings(session_id))
         reason = judge.why_dead(belongings, records.get(session_id))
@@ -159,21 +161,23 @@ def _is_known_dead(belongings: _Belongings) -> bool:
     return hosts == {socket.gethostname()}
 
 
-def _find(launcher: Launcher) -> Mapping[str, _Belongings]:
-    """Return what is there of each session."""
+def _find(launcher: Launcher, store_id: str) -> Mapping[str, _Belongings]:
+    """Return what is there of each session of a store."""
     found: dict[str, _Belongings] = {}
 
     def of(session_id: str) -> _Belongings:
         return found.setdefault(session_id, _Belongings(session_id))
 
-    for task in launcher.list({}):
+    labels = {STORE_LABEL: store_id}
+    for task in launcher.list(labels):
         if is_session_id(session_id := task.labels.get(SESSION_LABEL, "")):
             of(session_id).tasks.append(task)
-    for network in launcher.list_networks({}):
+    for network in launcher.list_networks(labels):
         if is_session_id(session_id := network.labels.get(SESSION_LABEL, "")):
             of(session_id).networks.append(network)
     for folder in find_session_folders():
-        of(folder.session_id).folder = folder
+        if folder.store_id == store_id:
+            of(folder.session_id).folder = folder
     return found
 
 

@@ -68,13 +68,16 @@ class ControlHub:
     ----------
     path : Path
         The socket's file; short, since systems allow about 100 characters.
+    replicas : mapping of str to int
+        How many each operator of the session has: what comes from anybody else is garbage.
     open_to_all : bool
         Whether processes of other users may reach it, such as those in containers.
     """
 
-    def __init__(self, path: Path, *, open_to_all: bool) -> None:
+    def __init__(self, path: Path, replicas: Mapping[str, int], *, open_to_all: bool) -> None:
         import zmq
 
+        self._replicas = replicas
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -98,7 +101,7 @@ class ControlHub:
             except zmq.Again:
                 break
             said = _understand(parts)
-            if said is None:
+            if said is None or not 0 <= said.sender.replica < self._replicas.get(said.sender.operator, 0):
                 self.garbage += 1
             else:
                 heard.append(said)

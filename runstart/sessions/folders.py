@@ -31,6 +31,8 @@ class SessionFolder:
         Where it is.
     session_id : str
         The session's name.
+    store_id : str
+        Which store has its record.
     made_at : float
         Unix time in seconds.
     is_in_use : bool
@@ -39,11 +41,12 @@ class SessionFolder:
 
     path: Path
     session_id: str
+    store_id: str
     made_at: float
     is_in_use: bool
 
 
-def make_session_folder(record: SessionRecord) -> Path:
+def make_session_folder(record: SessionRecord, store_id: str) -> Path:
     """Make the folder of a session, open to its owner only, and return it.
 
     Raises
@@ -53,8 +56,18 @@ def make_session_folder(record: SessionRecord) -> Path:
     """
     folder = Path(tempfile.gettempdir()) / f"{_PREFIX}{record.session_id}"
     folder.mkdir(mode=0o700)
-    marker = {"session": record.session_id, "made_at": record.started_at, "pid": record.pid}
-    (folder / _MARKER).write_text(json.dumps(marker))
+    marker = {
+        "session": record.session_id,
+        "store": store_id,
+        "made_at": record.started_at,
+        "pid": record.pid,
+    }
+    try:
+        (folder / _MARKER).write_text(json.dumps(marker))
+    except BaseException:
+        # Without its mark nobody would ever remove it.
+        remove_tree(folder)
+        raise
     return folder
 
 
@@ -80,6 +93,6 @@ def _read(path: Path) -> SessionFolder | None:
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or marker["session"] != session_id:
             return None
         made_at = float(marker["made_at"])
-        return SessionFolder(path, session_id, made_at, is_alive(int(marker["pid"]), made_at))
+        return SessionFolder(path, session_id, str(marker["store"]), made_at, is_alive(int(marker["pid"]), made_at))
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -173,7 +173,7 @@ def _read(data: bytes) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -76,13 +76,20 @@ def link_mounts(folder: Path, mounts: Mapping[str, Mount]) -> None:
 
 def _checked(text: str, roots: tuple[Path, ...] | None, what: str) -> Path:
     path = Path(text)
-    if not path.is_absolute():
+    if "\0" in text or not path.is_absolute():
         raise Alert(f"{what} is {text!r}, which is not an absolute path.", "Give the whole path, beginning with /.")
     # With links resolved: a link must not lead out of the roots.
     source = Path(os.path.realpath(path))
     if roots is not None and not any(source.is_relative_to(os.path.realpath(root)) for root in roots):
         allowed = ", ".join(map(str, roots)) or "nothing"
         raise Alert(f"{what} is {text!r}, which lies outside what operators may see.", f"Choose from: {allowed}.")
-    if not source.exists():
+    if not _exists(source):
         raise Alert(f"{what} is {text!r}, which does not exist on this machine.", "Correct the path.")
     return source
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False  # its name is too long, or it is hidden from this user

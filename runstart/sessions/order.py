@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -119,7 +120,9 @@ class SessionSettings:
     reserved_cpus: float = 0.1
     reserved_memory_bytes: int = 128 << 20
     disk_bytes: int = 64 << 20
-    reservations: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / "runstart-reservations")
+    reservations: Path = field(
+        default_factory=lambda: Path(tempfile.gettempdir()) / f"runstart-reservations-{os.getuid()}"
+    )
     image: str | None = None
     image_mounts: tuple[Mount, ...] = ()
     mount_roots: tuple[Path, ...] | None = None

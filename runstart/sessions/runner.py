@@ -27,6 +27,7 @@ from runstart.sessions.outcome import SessionFailed, SessionOutcome
 from runstart.sessions.records import SessionRecord, ended_record, write_record
 from runstart.sessions.reserving import demand_of, wait_for_room
 from runstart.sessions.session import Session
+from runstart.sessions.store_identity import store_identity
 from runstart.sessions.tasks import StageSetup, TaskMaker, set_up, share_gpus
 from runstart.sessions.triggers import check_trigger
 from runstart.sessions.wiring import make_wiring
@@ -87,11 +88,12 @@ def run_session(
     for stage, trigger in order.triggers:
         check_trigger(order.plan, stage, trigger)
     setups = set_up(order.plan, settings)
+    store_id = store_identity(store)
     record = SessionRecord(
         order.session_id, "pipeline", order.plan.name, run_id=order.run_id, launcher=launcher.name
     )
     write_record(store, record)
-    run = _Run(order, launcher, store, settings, reporter, stop, setups, record)
+    run = _Run(order, launcher, store, store_id, settings, reporter, stop, setups, record)
     try:
         outcome = run.run()
     except SessionFailed as failed:
@@ -114,13 +116,14 @@ class _Run:
         order: SessionOrder,
         launcher: Launcher,
         store: ObjectStore,
+        store_id: str,
         settings: SessionSettings,
         reporter: SessionReporter,
         stop: Callable[[], bool],
         setups: dict[str, StageSetup],
         record: SessionRecord,
     ) -> None:
-        self._order, self._launcher, self._store = order, launcher, store
+        self._order, self._launcher, self._store_id = order, launcher, store_id
         self._settings, self._reporter, self._stop, self._setups = settings, reporter, stop, setups
         self._keeper = Keeper(store)
         self._mailbox = Mailbox(store, order.session_id, settings.command_poll_s)
@@ -179,7 +182,7 @@ class _Run:
 
     @contextlib.contextmanager
     def _folder(self) -> Iterator[Path]:
-        folder = make_session_folder(self._display.record)
+        folder = make_session_folder(self._display.record, self._store_id)
         try:
             self._display.change(folder=str(folder), reason="")
             yield folder
@@ -198,7 +201,7 @@ class _Run:
         # Before it is made: whoever cleans up has to know it.
         self._display.change(network=name)
         try:
-            self._launcher.make_network(name, session_labels(self._order.session_id))
+            self._launcher.make_network(name, session_labels(self._order.session_id, self._store_id))
             yield name
         finally:
             self._remove_network(name)
@@ -220,13 +223,16 @@ class _Run:
         order, settings, launcher = self._order, self._settings, self._launcher
         wiring = make_wiring(launcher, order.plan, folder)
         wiring.prepare()
-        maker = TaskMaker(order.session_id, wiring, settings, runs_images=launcher.runs_images, network=network)
+        maker = TaskMaker(
+            order.session_id, self._store_id, wiring, settings, runs_images=launcher.runs_images, network=network
+        )
         self._fetch(maker.images(order.plan.stages))
         targets = {link.target for link in order.plan.links}
         crew = Crew(
             self._setups, set(self._setups) - targets, launcher, wiring, maker, settings, self._reporter.log
         )
-        hub = ControlHub(wiring.control_socket, open_to_all=wiring.open_to_all)
+        replicas = {stage.name: stage.parallelism for stage in order.plan.stages}
+        hub = ControlHub(wiring.control_socket, replicas, open_to_all=wiring.open_to_all)
         session = Session(
             order, self._display, self._setups, crew, hub, launcher, settings,
             self._keeper, self._mailbox, self._reporter, self._stop,
@@ -239,7 +245,8 @@ class _Run:
     def _leave(self, session: Session, crew: Crew, hub: ControlHub) -> None:
         """End all processes, with grace if that can be, and remove them in any case."""
         try:
-            session.leave()
+            # Who interrupts a session does not wait for an engine that is away: what it left is cleaned up later.
+            session.leave(self._settings.grace_s)
         except Transient as problem:
             self._reporter.log(str(problem))
         finally:

@@ -6,6 +6,7 @@ commands, see who has had everything, and show how it stands. Nothing in a turn 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _TURN_S = 0.05
 _LOOK_S = 0.1
+_LONGEST_STATE, _LONGEST_ERROR = 40, 2_000  # of what operators say of themselves; each status repeats it
 
 
 class Session:
@@ -118,11 +120,15 @@ class Session:
         self.leave()
         return self._outcome()
 
-    def leave(self) -> None:
-        """Tell all processes to end, see them off, and hear their last words; nothing if they are gone."""
+    def leave(self, engine_patience_s: float = math.inf) -> None:
+        """Tell all processes to end, see them off, and hear their last words; nothing if they are gone.
+
+        After `engine_patience_s` seconds those are left whose engine does not answer.
+        """
+        deadline = time.monotonic() + engine_patience_s
         for replica in self._crew.dismiss(set(self._crew.stages)):
             self._hub.send(replica.sender, {"kind": "stop"})
-        while not self._crew.see_off():
+        while not self._crew.see_off() and not (self._crew.waits_for_engine and time.monotonic() > deadline):
             for said in self._hub.receive(_TURN_S):
                 self._hear(said)
         for said in self._hub.receive(_TURN_S):
@@ -192,15 +198,15 @@ class Session:
                 replica.keeps_state = bool(content.get("keeps_state"))
                 self._welcome(replica)
             case "status":
-                replica.says = str(content.get("state") or "")
+                replica.says = str(content.get("state") or "")[:_LONGEST_STATE]
                 error = content.get("error")
-                replica.error = None if error is None else str(error)
+                replica.error = None if error is None else str(error)[:_LONGEST_ERROR]
             case "finished" if replica.life is Life.READY:
                 replica.life = Life.FINISHED
             case "failed":
-                replica.error = str(content.get("error"))
+                replica.error = str(content.get("error"))[:_LONGEST_ERROR]
             case "unresolved":
-                self._take_unresolved(replica, str(content.get("host")))
+                self._take_unresolved(replica, str(content.get("host"))[:_LONGEST_ERROR])
 
     def _welcome(self, replica: Replica) -> None:
         """Tell a process that was started again where the session is."""

@@ -87,7 +87,7 @@ class TaskMaker:
 
     Parameters
     ----------
-    session_id : str
+    session_id, store_id : str
         For the labels.
     wiring : Wiring
         Sockets and files.
@@ -100,9 +100,16 @@ class TaskMaker:
     """
 
     def __init__(
-        self, session_id: str, wiring: Wiring, settings: SessionSettings, *, runs_images: bool, network: str | None
+        self,
+        session_id: str,
+        store_id: str,
+        wiring: Wiring,
+        settings: SessionSettings,
+        *,
+        runs_images: bool,
+        network: str | None,
     ) -> None:
-        self._session_id = session_id
+        self._session_id, self._store_id = session_id, store_id
         self._wiring = wiring
         self._settings = settings
         self._runs_images = runs_images
@@ -141,7 +148,7 @@ class TaskMaker:
             environment={**environment, ORDER_VARIABLE: json.dumps(self.order(setup, sender))},
             mounts=mounts,
             limits=Limits(memory_bytes=allowance.memory_bytes, processes=allowance.processes, cpus=allowance.cpus),
-            labels=task_labels(self._session_id, stage.name, sender.replica),
+            labels=task_labels(self._session_id, self._store_id, stage.name, sender.replica),
             network=self._network,
             network_alias=self._wiring.alias(sender),
             image=(settings.image or stage.spec.image) if self._runs_images else None,

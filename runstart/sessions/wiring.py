@@ -27,7 +27,7 @@ _FIRST_PORT = 47000
 _LONGEST_PATH = 100
 _RUN = "/run/runstart"
 _CONTROL_SOCKET = "hub"
-_PASSABLE, _OPEN, _OPEN_FILE = 0o711, 0o777, 0o666
+_PASSABLE, _OPEN = 0o711, 0o777
 
 
 def links_in_order(plan: Plan) -> tuple[Link, ...]:
@@ -98,10 +98,9 @@ class Wiring(ABC):
         """Make the file in which a process will count."""
         folder = self._own_folder(sender)
         folder.mkdir(parents=True, exist_ok=True)
-        make_counters(self.counters(sender))
         if self.open_to_all:
             folder.chmod(_OPEN)
-            self.counters(sender).chmod(_OPEN_FILE)
+        make_counters(self.counters(sender), open_to_all=self.open_to_all)
 
     def inputs(self, stage: str) -> dict[str, list[str]]:
         """Return the sockets that each of a stage's replicas connects to, by input port."""

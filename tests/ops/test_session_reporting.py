@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 from types import SimpleNamespace
@@ -176,6 +177,18 @@ def test_a_session_of_a_month_stays_within_its_share_of_the_event_log(clock: Clo
     assert 0 < len(pictured) < len(context.told(dg.AssetObservation, "display"))
     size = sum(len(str(each.metadata)) for each in context.events) + sum(map(len, context.lines))
     assert 0 < size < EVENT_LOG_BUDGET // 50
+
+
+def test_long_texts_and_many_latencies_stay_within_the_share_too(clock: Clock) -> None:
+    context = Context()
+    reporter = make_reporter(context)
+    hops = {f"{'x' * 90} -> {number}": 1.0 for number in range(1000)}
+    for _ in range(200):
+        reporter.log("x" * 1_000_000)
+        tell(reporter, dataclasses.replace(status(), latency_ms=hops))
+        clock.now += 60.0
+    written = sum(map(len, context.lines)) + 1000 * 100 * len(context.told(dg.AssetObservation))
+    assert written <= EVENT_LOG_BUDGET
 
 
 def test_the_end_is_a_materialization_of_the_pipeline_and_of_each_operator(clock: Clock) -> None:

@@ -17,6 +17,7 @@ from runstart.launchers import Launcher
 from runstart.sessions import SessionRecord, new_session_id, read_record
 from runstart.sessions.folders import find_session_folders, make_session_folder, remove_session_folder
 from runstart.sessions.records import write_record
+from runstart.sessions.store_identity import store_identity
 from sensors import define_clean_up_sensor
 from sensors.sessions import make_is_over
 
@@ -66,8 +67,9 @@ def leave_session(object_store: ObjectStoreResource, run_id: str, age_s: float) 
     record = SessionRecord(
         new_session_id(), "pipeline", "toy", run_id=run_id, pid=os.getpid(), state="running", started_at=began
     )
-    write_record(object_store.open(), record)
-    return replace(record, folder=str(make_session_folder(record)))
+    store = object_store.open()
+    write_record(store, record)
+    return replace(record, folder=str(make_session_folder(record, store_identity(store))))
 
 
 def folders_of(*records: SessionRecord) -> list[str]:

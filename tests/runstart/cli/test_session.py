@@ -22,6 +22,7 @@ from runstart.probe_sessions import Request, read_requests
 from runstart.sessions import SessionRecord, new_session_id
 from runstart.sessions.labels import task_labels
 from runstart.sessions.records import NodeRecord, read_record, read_records, session_key, write_record
+from runstart.sessions.store_identity import store_identity
 from runstart.storage import FileStore
 
 
@@ -111,7 +112,8 @@ def test_cleaning_removes_what_a_dead_session_has_left(store: FileStore) -> None
     record = SessionRecord(new_session_id(), "probe", "9 messages", state="running", pid=child.pid)
     write_record(store, record)
     launcher = SubprocessLauncher()
-    spec = LaunchSpec(("sleep", "60"), "streaming", labels=task_labels(record.session_id, "streaming", 0))
+    labels = task_labels(record.session_id, store_identity(store), "streaming", 0)
+    spec = LaunchSpec(("sleep", "60"), "streaming", labels=labels)
     task = launcher.start(spec)
     try:
         result = run("clean")

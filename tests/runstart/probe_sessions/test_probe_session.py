@@ -151,9 +151,11 @@ def test_garbage_on_the_probes_port_is_told(
 def _elsewhere(port: int) -> object:
     """Return a `make_spec` that sends streaming to another port."""
 
-    def changed(name: str, order: ProbeOrder, names: Names, ports: dict[str, int], *rest: object) -> object:
+    def changed(
+        name: str, order: ProbeOrder, store_id: str, names: Names, ports: dict[str, int], *rest: object
+    ) -> object:
         told = {**ports, "probe": port} if name == "streaming" else ports
-        return make_spec(name, order, names, told, *rest)  # type: ignore[arg-type]
+        return make_spec(name, order, store_id, names, told, *rest)  # type: ignore[arg-type]
 
     return changed
 
@@ -232,7 +234,7 @@ def test_what_an_engine_refuses_leaves_no_network(tmp_path: Path, store: FileSto
 def test_in_containers_each_program_is_on_its_sessions_network_only_and_labelled(tmp_path: Path) -> None:
     order, names = ProbeOrder(5, plain_stream=False), make_names(has_network=True)
     specs = [
-        make_spec(name, order, names, names.ports, session_settings(tmp_path), f"image-of-{name}")
+        make_spec(name, order, "0" * 16, names, names.ports, session_settings(tmp_path), f"image-of-{name}")
         for name in order.programs
     ]
     assert [spec.network for spec in specs] == [names.network] * 3

@@ -18,6 +18,7 @@ import pytest
 from probe_kit import ListedEngine, write_status
 from waiting import wait_until
 
+from runstart.errors import Alert
 from runstart.launchers import SubprocessLauncher
 from runstart.launchers._tree import descendants
 from runstart.sessions.cleaning import ENDING_S, ORPHANED_AFTER_S, clean_up
@@ -31,6 +32,7 @@ from runstart.sessions.records import (
     session_key,
     write_record,
 )
+from runstart.sessions.store_identity import STORE_KEY, store_identity
 from runstart.storage import FileStore
 
 HUNG_S = 100.0
@@ -85,14 +87,17 @@ def session(
     record = dataclasses.replace(
         SessionRecord(new_session_id(), "pipeline", "maps", state=state, started_at=NOW - age_s), **fields
     )
-    folder = make_session_folder(record)
+    store_id = store_identity(store)
+    folder = make_session_folder(record, store_id)
     record = dataclasses.replace(record, folder=str(folder), network=f"net-{record.session_id}")
     write_record(store, record)
     for replica in range(2):
         engine.add(
-            f"count {replica} of {record.session_id}", task_labels(record.session_id, "count", replica), NOW - age_s
+            f"count {replica} of {record.session_id}",
+            task_labels(record.session_id, store_id, "count", replica),
+            NOW - age_s,
         )
-    engine.make_network(record.network, session_labels(record.session_id))
+    engine.make_network(record.network, session_labels(record.session_id, store_id))
     return record
 
 
@@ -193,13 +198,61 @@ def test_tasks_without_record_and_folder_go_only_if_they_are_of_this_machine(
     store: FileStore, engine: ListedEngine
 ) -> None:
     here, there, unknown = new_session_id(), new_session_id(), new_session_id()
-    engine.add("here", session_labels(here), NOW - ORPHANED_AFTER_S - 5)
-    engine.add("there", {**session_labels(there), "runstart.host": "elsewhere"}, NOW - ORPHANED_AFTER_S - 5)
+    store_id = store_identity(store)
+    engine.add("here", session_labels(here, store_id), NOW - ORPHANED_AFTER_S - 5)
+    elsewhere = {**session_labels(there, store_id), "runstart.host": "elsewhere"}
+    engine.add("there", elsewhere, NOW - ORPHANED_AFTER_S - 5)
     engine.add("unknown", {"runstart.session": unknown}, NOW - ORPHANED_AFTER_S - 5)
-    engine.make_network("alone", session_labels(here))
+    engine.make_network("alone", session_labels(here, store_id))
     assert len(clean(engine, store)) == 1
     assert [task.task.name for task in engine.tasks] == ["there", "unknown"]
     assert engine.networks == []
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+def test_sessions_of_another_store_on_this_machine_are_left_to_its_own_clean_up(
+    tmp_path: Path,
+    store: FileStore,
+    engine: ListedEngine,
+    temporary: Path,
+    dead_pid: int,
+    monkeypatch: pytest.MonkeyPatch,
+    is_alive: bool,
+) -> None:
+    theirs = FileStore(tmp_path / "another store")
+    pid = os.getpid() if is_alive else dead_pid
+    same_folder = session(theirs, engine, pid=pid, age_s=ORPHANED_AFTER_S + 5)
+    (temporary / "another").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(temporary / "another"))
+        other_folder = session(theirs, engine, pid=pid, age_s=ORPHANED_AFTER_S + 5)
+    for record in (same_folder, other_folder):
+        write_status(theirs, record.session_id, {}, NOW)
+    assert clean(engine, store) == []
+    assert is_untouched(engine, same_folder)
+    assert is_untouched(engine, other_folder)
+    assert len(clean(engine, theirs)) == (0 if is_alive else 2)
+
+
+def test_a_store_keeps_its_name_and_shares_it_with_no_other(tmp_path: Path, store: FileStore) -> None:
+    name = store_identity(store)
+    assert store_identity(FileStore(tmp_path / "store")) == name
+    assert store_identity(FileStore(tmp_path / "another store")) != name
+    store.put(STORE_KEY, b"../..")
+    with pytest.raises(Alert, match="does not name the store"):
+        store_identity(store)
+
+
+def test_a_folder_that_cannot_be_marked_is_not_left_behind(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        make_session_folder(SessionRecord(new_session_id(), "probe", "x"), "0" * 16)
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_damaged_record_keeps_a_living_session_and_gives_up_a_dead_one(
@@ -255,7 +308,7 @@ def test_only_folders_with_our_name_and_our_mark_are_ever_removed(temporary: Pat
     elsewhere.mkdir()
     (elsewhere / "runstart-session.json").write_text(mark.replace(record.session_id, "B" * 16))
     others[2].symlink_to(elsewhere)
-    ours = make_session_folder(record)
+    ours = make_session_folder(record, "0" * 16)
     assert [(folder.path, folder.is_in_use) for folder in find_session_folders()] == [(ours, False)]
     for folder in [*others, ours]:
         remove_session_folder(folder)
@@ -265,7 +318,7 @@ def test_only_folders_with_our_name_and_our_mark_are_ever_removed(temporary: Pat
 
 def test_a_session_folder_is_open_to_its_owner_only_and_short_enough_for_sockets(temporary: Path) -> None:
     record = SessionRecord(new_session_id(), "probe", "x")
-    folder = make_session_folder(record)
+    folder = make_session_folder(record, "0" * 16)
     assert folder.stat().st_mode & 0o777 == 0o700
     assert len(folder.name) <= 20
     assert find_session_folders()[0].is_in_use

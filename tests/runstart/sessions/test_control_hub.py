@@ -24,7 +24,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def hub(folder: Path) -> Iterator[ControlHub]:
-    one = ControlHub(folder / "hub", open_to_all=False)
+    one = ControlHub(folder / "hub", {"work": 2}, open_to_all=False)
     yield one
     one.close()
 
@@ -68,8 +68,10 @@ def test_garbage_is_counted_and_what_comes_after_it_is_heard(hub: ControlHub, de
     assert hub.garbage == 7
 
 
-def test_peer_with_a_name_that_is_no_operators_is_garbage(folder: Path, hub: ControlHub) -> None:
+@pytest.mark.parametrize("name", [b"\x01", b"work", b"../0/0", b"other/0/0", b"work/2/0", b"work/-1/0"])
+def test_peer_with_a_name_that_is_no_operators_is_garbage(folder: Path, hub: ControlHub, name: bytes) -> None:
     with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+        socket.setsockopt(zmq.IDENTITY, name)
         socket.connect(f"ipc://{folder / 'hub'}")
         socket.send_multipart([b'{"kind": "ready"}'])
 
@@ -90,7 +92,7 @@ def test_word_reaches_its_operator_and_nobody_else_is_a_miss_not_an_error(
 
 def test_socket_is_open_to_other_users_only_where_operators_are_other_users(folder: Path) -> None:
     for name, open_to_all in (("a", True), ("b", False)):
-        hub = ControlHub(folder / name, open_to_all=open_to_all)
+        hub = ControlHub(folder / name, {}, open_to_all=open_to_all)
         mode = stat.S_IMODE((folder / name).stat().st_mode)
         hub.close()
         assert bool(mode & 0o002) == open_to_all

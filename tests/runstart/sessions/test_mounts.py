@@ -47,7 +47,13 @@ def test_empty_mount_that_is_not_required_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [("scans/a", "not an absolute path"), ("/no/such/file", "does not exist"), ("", "absolute")]
+    ("value", "said"),
+    [
+        ("scans/a", "not an absolute path"),
+        ("/no/such/file", "does not exist"),
+        ("", "absolute"),
+        ("/" + "x" * 300, "does not exist"),
+    ],
 )
 def test_path_that_cannot_be_mounted_is_named_with_operator_and_parameter(value: str, said: str) -> None:
     with pytest.raises(Alert, match=f"scan of reader is '{value}'.*{said}"):
@@ -79,3 +85,8 @@ def test_processes_see_links_that_change_with_the_mounts(tmp_path: Path) -> None
     link_mounts(folder, mounts_of(READER, {"scan": str(second)}, None))
 
     assert {path.name: path.resolve() for path in folder.iterdir()} == {"scan": second}
+
+
+def test_path_with_a_zero_byte_is_refused() -> None:
+    with pytest.raises(Alert, match="scan of reader is '/etc"):
+        mounts_of(READER, {"scan": "/etc\0/x"}, None)

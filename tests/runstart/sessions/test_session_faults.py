@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,7 +185,7 @@ def test_source_that_dies_begins_anew_and_is_said_to_have_repeated_its_messages(
 
 
 def test_full_disk_is_told_as_what_it_is_and_leaves_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path) -> None:
+    def refuse(path: Path, *, open_to_all: bool) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr(wiring, "make_counters", refuse)
@@ -285,6 +286,32 @@ def test_engine_that_stays_away_ends_the_session_as_something_that_passes(
     once(house, lambda now: now["sink"].finished > 0, down.set)
     with pytest.raises(Transient, match="it is gone"):
         house.run(line(house.source(10_000, pause_ms=10), house.sink()))
+
+
+def test_session_that_is_interrupted_does_not_wait_for_an_engine_that_is_away(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.change(engine_patience_s=20.0, grace_s=0.5)
+    wait, down = LAUNCHER.wait, threading.Event()
+
+    def unreachable(*arguments: object) -> object:
+        if down.is_set():
+            raise EngineUnreachable("here", "it is gone")
+        return wait(*arguments)  # type: ignore[arg-type]
+
+    def interrupt(now: SessionStatus) -> None:
+        if any("it is gone" in text for text in house.reporter.logs):
+            interrupted_at.append(time.monotonic())
+            raise KeyboardInterrupt
+        if any(operator.finished for operator in now.operators):
+            down.set()
+
+    interrupted_at: list[float] = []
+    monkeypatch.setattr(LAUNCHER, "wait", unreachable)
+    house.reporter.on_status = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        house.run(line(house.source(10_000, pause_ms=10), house.sink()))
+    assert time.monotonic() - interrupted_at[0] < 10
 
 
 class _FullStore(FileStore):

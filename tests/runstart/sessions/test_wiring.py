@@ -135,7 +135,7 @@ def maker(house: House, plan: Plan, *, runs_images: bool) -> TaskMaker:
     kind = ContainerWiring if runs_images else ProcessWiring
     network = "net" if runs_images else None
     wiring = kind(plan, Path("/tmp/s"))
-    return TaskMaker(house.session_id, wiring, house.settings, runs_images=runs_images, network=network)
+    return TaskMaker(house.session_id, "0" * 16, wiring, house.settings, runs_images=runs_images, network=network)
 
 
 def test_process_is_told_everything_and_inherits_nothing_else(
