@@ -24,6 +24,8 @@ RUNSTART_OPERATORS
     Folders of the facility's own operators and, in their folder `pipelines`, pipelines, separated as in PATH.
 RUNSTART_MOUNT_ROOTS, RUNSTART_OPERATOR_IMAGE, RUNSTART_OPERATOR_MEMORY, RUNSTART_SESSION_HUNG_S, ...
     What operators may see and use, and when a session counts as hung: see `resources/sessions.py`.
+RUNSTART_LAUNCHER, RUNSTART_IMAGES, DOCKER_HOST
+    Whether operators are processes or containers, which images may be run, and where: see `resources/launcher.py`.
 RUNSTART_OBJECT_STORE
     `file:PATH` or `s3://BUCKET/PREFIX`; `file:` under `.runstart/store` by default.
 RUNSTART_NIGHTLY_CRON, RUNSTART_PRUNING_CRON, RUNSTART_NIGHTS_AGAIN_CRON, RUNSTART_TIME_ZONE
@@ -188,7 +190,7 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
             ),
             "data_operations": DataOperationsResource.from_environment(environ, str(sites_file)),
             "epics": EpicsResource.from_environment(environ),
-            "launcher": LauncherResource(),
+            "launcher": LauncherResource.from_environment(environ),
             "object_store": object_store,
             "scans": ScansResource.from_environment(environ),
             "sessions": SessionsResource.from_environment(environ),
