@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from runstart.launchers._tree import descendants
@@ -22,3 +23,8 @@ def other_processes() -> Iterator[None]:
 def left_behind() -> list[int]:
     """Return the processes that were started since the test began and still run, sorted."""
     return sorted(set(descendants()) - _others)
+
+
+def pardon(process: int) -> None:
+    """Count a process that a test has started, with its children, as one that ran before."""
+    _others.update([process, *(child.pid for child in psutil.Process(process).children(recursive=True))])

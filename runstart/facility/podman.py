@@ -22,7 +22,11 @@ from runstart.host import is_alive
 
 _FOLDERS = ("root", "networks", "tmp")
 _HOLDER_S = 10.0
-_INSIDE = "mount -t tmpfs tmpfs /run && ip link set lo up && exec {init} -- sleep infinity"
+# Without a name server of this machine's, names that are not on a network are known at once to be none.
+_INSIDE = """
+[ ! -e /etc/resolv.conf ] || mount --bind /dev/null /etc/resolv.conf
+mount -t tmpfs tmpfs /run && ip link set lo up && exec {init} -- sleep infinity
+"""
 # Its default runtime fails where cgroups are hybrid, and its default limits where this process's own are lower.
 _CONFIGURATION = """
 [containers]
@@ -90,6 +94,8 @@ class Podman(Server):
         if self._holder is not None:
             _kill_with_namespaces(self._holder)
             self._holder = None
+        for container in (self.data_dir / "root" / "overlay-containers").glob("[0-9a-f]*/"):
+            _remove_control_groups(container.name)
         for folder in _FOLDERS:
             shutil.rmtree(self.data_dir / folder, ignore_errors=True)
 
@@ -161,6 +167,14 @@ def _kill_with_namespaces(holder: subprocess.Popen[bytes]) -> None:
         if time.monotonic() > deadline:
             raise Transient(f"Podman's processes did not end within {_HOLDER_S:g} s.")
         time.sleep(0.02)
+
+
+def _remove_control_groups(container: str) -> None:
+    """Remove the empty control groups of a container that died with all that would have removed them."""
+    for depth in ("", "*/"):
+        for top in Path("/sys/fs/cgroup").glob(f"{depth}libpod_parent/libpod-{container}"):
+            for folder in (*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top):
+                folder.rmdir()
 
 
 def _only_child(process: int) -> int | None:

@@ -32,7 +32,9 @@ _MOST_PROCESSES = 512
 _TEMPORARY = "/tmp"  # noqa: S108 - the container's own
 _TEMPORARY_BYTES = 1 << 30
 _IDLE_SHARES = 2  # the least there is; 1024 is usual
-_LOG = {"Type": "json-file", "Config": {"max-size": "16m"}}
+# A name that has just gone is asked for in vain, for 20 s as resolvers usually do it: its next bearer is missed.
+_RESOLVER = ["timeout:1", "attempts:2"]
+_LOG = {"Type": "json-file", "Config": {"max-size": "4m", "max-file": "2"}}
 _ENDED = {"exited", "stopped", "dead"}
 # The init processes of Podman and Docker, which are all that runs of a program that cannot be.
 _INIT_FAILED = re.compile(
@@ -91,6 +93,21 @@ class State:
     seconds: float
     memory_ran_out: bool
     program: str
+
+
+def image_of(spec: LaunchSpec) -> str:
+    """Return the image of a task.
+
+    Raises
+    ------
+    Alert
+        It has none.
+    """
+    if spec.image is None:
+        raise Alert(f"{spec.name} has no image, and everything is run in containers here.", "Give it an image.")
+    if spec.confined and spec.network is not None:
+        raise AssertionError("a confined task has no network")
+    return spec.image
 
 
 def container_name(spec: LaunchSpec) -> str:
@@ -173,6 +190,7 @@ def creation_of(client: APIClient, spec: LaunchSpec, reference: str, engine: Map
         "host_config": client.create_host_config(
             mounts=[_mount(mount) for mount in spec.mounts],
             network_mode=spec.network or "none",
+            dns_opt=_RESOLVER,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             read_only=True,

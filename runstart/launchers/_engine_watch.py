@@ -66,7 +66,8 @@ class Watched:
             self.memory_ran_out |= self.group.memory_ran_out
             self.peak_memory_bytes, self.processor_s = self.group.peak_memory_bytes, self.group.processor_s
             if not is_there:
-                self.let_go()
+                # It has ended, whether anybody waits for it or not.
+                self.is_ended = True
         if self.ends_at is not None and time.monotonic() >= self.ends_at:
             return "time"
         if with_disk and self.disk_bytes is not None:
@@ -98,6 +99,8 @@ class EngineWatch:
     def add(self, watched: Watched) -> None:
         """Watch a container that has just been started."""
         watched.group = find_control_group(watched.identifier)
+        if watched.group is None and watched.ends_at is None and watched.disk_bytes is None:
+            return
         with self._lock:
             self._all[watched.identifier] = watched
             if self._thread is None:

@@ -23,6 +23,7 @@ from runstart.launchers._containers import (
     container_name,
     creation_of,
     exec_trouble,
+    image_of,
     lend_scratch,
     read_labels,
     read_state,
@@ -32,21 +33,11 @@ from runstart.launchers._engine_watch import EngineWatch, Watched
 from runstart.launchers._expired import remove_expired
 from runstart.launchers._image_names import ImagePolicy
 from runstart.launchers.failures import EngineUnreachable, StartFailed
-from runstart.launchers.launcher import (
-    Ended,
-    Launcher,
-    LaunchSpec,
-    ListedNetwork,
-    ListedTask,
-    Mount,
-    Reason,
-    Task,
-)
+from runstart.launchers.launcher import Ended, Launcher, LaunchSpec, ListedNetwork, ListedTask, Mount, Reason, Task
 
 _NETWORK = {"runstart": "network"}
 _RUNNING = {"running", "paused", "restarting"}
 _KEPT_OUTPUT = 64 * 1024
-_LAST_LINES = 8192
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.25
 _PATIENCE_S = 60.0
 _STOPPING_S = 30.0
@@ -93,7 +84,7 @@ class DockerLauncher(Launcher):
         PullFailed, EngineUnreachable
             It may be tried again.
         """
-        image = _image_of(spec)
+        image = image_of(spec)
         reference = self._policy.check(image)
         self._remove_doubtful()
         lend_scratch(spec, self._about_engine)
@@ -147,7 +138,8 @@ class DockerLauncher(Launcher):
 
         try:
             with self._engine.asked() as client:
-                printed: bytes = client.logs(task.identifier, tail=_LAST_LINES)
+                # All that is kept: Podman confuses what was printed in pieces when it is asked for the last lines only.
+                printed: bytes = client.logs(task.identifier)
         except NotFound:
             return ""
         return printed.decode("utf-8", "replace").encode()[-_KEPT_OUTPUT:].decode("utf-8", "ignore")
@@ -194,7 +186,7 @@ class DockerLauncher(Launcher):
         return [listed for listed, _ in self._find(labels)]
 
     def make_network(self, name: str, labels: Mapping[str, str]) -> None:
-        """Make a network on which tasks reach each other by their aliases, and nothing else.
+        """Make a network on which tasks reach each other by their aliases, and nothing else but this machine's gateway.
 
         Raises
         ------
@@ -347,14 +339,6 @@ class DockerLauncher(Launcher):
             if labels.items() <= theirs.items():
                 found.append((ListedTask(task, theirs, float(one["Created"]), one["State"] in _RUNNING), about))
         return found
-
-
-def _image_of(spec: LaunchSpec) -> str:
-    if spec.image is None:
-        raise Alert(f"{spec.name} has no image, and everything is run in containers here.", "Give it an image.")
-    if spec.confined and spec.network is not None:
-        raise AssertionError("a confined task has no network")
-    return spec.image
 
 
 def _filters(labels: Mapping[str, str]) -> list[str]:

@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from waiting import wait_until
 
 from runstart.facility import HOST_IMAGE, Podman, host_mounts, make_host_image
-from runstart.launchers import DockerLauncher, LaunchSpec
+from runstart.launchers import DockerLauncher, LaunchSpec, Task
 
 pytestmark = [
     pytest.mark.real,
@@ -23,7 +22,7 @@ pytestmark = [
 SLEEPER = "1234.5678"
 
 
-def start_sleeper(engine: Podman) -> tuple[DockerLauncher, Any]:
+def start_sleeper(engine: Podman) -> tuple[DockerLauncher, Task]:
     from docker import APIClient
 
     client = APIClient(engine.url, version="auto")
@@ -48,10 +47,15 @@ def sleepers() -> list[str]:
 
 
 def traces(folder: Path) -> list[str]:
-    """Return what shows outside that Podman runs here: its mounts and links of its networks."""
+    """Return what shows outside that Podman runs here: its mounts, and links of its networks."""
     mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if str(folder) in line]
     links = [path.name for path in Path("/sys/class/net").iterdir()]
     return mounts + [name for name in links if name.startswith(("podman", "veth"))]
+
+
+def control_groups(task: Task) -> list[Path]:
+    root = Path("/sys/fs/cgroup")
+    return [path for depth in ("", "*/") for path in root.glob(f"{depth}libpod_parent/libpod-{task.identifier}")]
 
 
 @pytest.mark.faults
@@ -66,7 +70,9 @@ def test_containers_outlive_the_engine_and_nothing_outlives_its_stop(tmp_path: P
         assert [(one.task, one.is_running) for one in launcher.list({})] == [(task, True)]
         assert [network.name for network in launcher.list_networks({})] == ["runstart-test"]
         assert traces(tmp_path) == before
+        assert control_groups(task) != []
     assert sleepers() == []
+    assert control_groups(task) == []
     assert traces(tmp_path) == before
     assert not (tmp_path / "root").exists()
 

@@ -86,6 +86,18 @@ print(json.dumps([os.getuid(), os.getgid(), capabilities, status["NoNewPrivs"], 
     assert json.loads(said) == [65534, 65534, ["0" * 16] * 5, "1", "2", ["/tmp"]]
 
 
+def test_what_is_printed_in_pieces_is_told_as_it_was_printed(launcher: DockerLauncher) -> None:
+    text = r"""
+import sys, time
+for piece in ("one ", "two ", "three\n", "x" * 20_000, "\n", "end"):
+    sys.stdout.write(piece)
+    sys.stdout.flush()
+    time.sleep(0.05)
+"""
+    _, said = run(launcher, spec_of(text))
+    assert said == f"one two three\n{'x' * 20_000}\nend"
+
+
 def test_more_processes_than_the_limit_cannot_be_started(launcher: DockerLauncher) -> None:
     text = """
 import os, time
@@ -238,3 +250,13 @@ def test_what_a_killed_process_left_goes_with_its_scratch(
         assert not scratch.exists()
     finally:
         launcher.remove(mine)
+
+
+def test_question_for_a_name_that_gets_no_answer_is_asked_again_soon(launcher: DockerLauncher) -> None:
+    launcher.make_network("runstart-test-names", {})
+    try:
+        spec = spec_of("print(open('/etc/resolv.conf').read())", network="runstart-test-names")
+        _, said = run(launcher, spec)
+        assert "options timeout:1 attempts:2" in said
+    finally:
+        launcher.remove_network("runstart-test-names")
