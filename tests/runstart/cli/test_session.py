@@ -19,7 +19,7 @@ from runstart.cli import app
 from runstart.host import Demand, Gpu, Reservation, Reservations, measure_host, resources
 from runstart.launchers import LaunchSpec, SubprocessLauncher
 from runstart.probe_sessions import Request, read_requests
-from runstart.sessions import SessionRecord, new_session_id
+from runstart.sessions import SessionRecord, SessionSettings, new_session_id
 from runstart.sessions.labels import task_labels
 from runstart.sessions.records import NodeRecord, read_record, read_records, session_key, write_record
 from runstart.sessions.store_identity import store_identity
@@ -133,7 +133,7 @@ def test_the_host_is_shown_with_its_gpus_and_what_sessions_hold(
     store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resources, "measure_gpus", lambda: (Gpu(0, "New card", 8_000_000_000, 6_000_000_000, 37),))
-    held = Reservations(tmp_path / "runstart-reservations").reserve(
+    held = Reservations(tmp_path / SessionSettings().reservations.name).reserve(
         "A" * 16, Demand(0.5, 1_000_000, gpus=1), measure_host(tmp_path)
     )
     assert isinstance(held, Reservation)
