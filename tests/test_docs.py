@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,3 +51,21 @@ def test_every_asset_and_check_of_a_scan_is_described() -> None:
     told = [f"`{key.asset_key.path[-1]}` | `{key.name}`" for key in checks]
     assert told
     assert [text for text in told if text not in page] == []
+
+
+def test_every_operator_and_pipeline_is_described() -> None:
+    page = (DOCS / "operators.md").read_text()
+    operators = [path.parent.name for path in (ROOT / "operators").glob("*/operator.json")]
+    pipelines = [path.stem for path in (ROOT / "operators/pipelines").glob("*.json")]
+    assert operators
+    assert pipelines
+    assert [name for name in (*operators, *pipelines) if f"`{name}`" not in page] == []
+
+
+def test_the_example_of_an_operator_passes_the_test_that_is_printed_beside_it(tmp_path: Path) -> None:
+    page = (DOCS / "operators.md").read_text()
+    kernel, test = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[:2]
+    (tmp_path / "run.py").write_text(kernel)
+    names: dict[str, Any] = {"__file__": str(tmp_path / "test_blur_images.py")}
+    exec(test, names)  # noqa: S102 - the page's own text
+    names["test_a_point_is_spread_and_nothing_is_lost"]()
