@@ -250,10 +250,20 @@ class _Run:
         except Transient as problem:
             self._reporter.log(str(problem))
         finally:
-            left = crew.remove_all()
+            left = crew.remove_all() + self._remove_strays()
             hub.close()
             if left:
                 self._reporter.log(f"These tasks could not be removed: {', '.join(left)}.")
+
+    def _remove_strays(self) -> list[str]:
+        """Remove what was started and is not known, because its start was interrupted; return what could not be."""
+        try:
+            strays = self._launcher.list(session_labels(self._order.session_id, self._store_id))
+            for stray in strays:
+                self._launcher.remove(stray.task)
+        except Transient as problem:
+            return [f"those that were being started ({problem})"]
+        return []
 
     def _fetch(self, images: list[str]) -> None:
         """See that all images are there before anything is started."""

@@ -14,6 +14,7 @@ from session_kit import LAUNCHER, House, kill_operator, line, processes_of
 from waiting import wait_until
 
 from runstart.errors import Alert, Transient
+from runstart.launchers import LaunchSpec, Task
 from runstart.launchers.failures import EngineUnreachable
 from runstart.sessions import Allowance, OperatorStatus, SessionStatus, clean_up, wiring
 from runstart.sessions.outcome import SessionFailed
@@ -231,6 +232,19 @@ def test_interruption_while_operators_start_leaves_nothing(house: House) -> None
     with pytest.raises(KeyboardInterrupt):
         house.run(line(house.source(10), house.sink()))
     assert read_record(house.store, house.session_id).state == "stopped"
+
+
+def test_operator_whose_start_is_interrupted_is_not_left(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = LAUNCHER.start
+
+    def start_and_be_interrupted(spec: LaunchSpec) -> Task:
+        start(spec)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LAUNCHER, "start", start_and_be_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        house.run(line(house.source(10), house.sink()))
+    house.assert_nothing_is_left()
 
 
 def test_operator_that_must_be_killed_at_the_end_is_told(house: House) -> None:
