@@ -40,6 +40,7 @@ def test_task_without_limit_stays_whatever_its_age() -> None:
 @pytest.mark.parametrize(
     ("host", "pid", "is_removed"),
     [(HERE, NEVER_A_PROCESS, True), (HERE, os.getpid(), False), ("another-machine", NEVER_A_PROCESS, False)],
+    ids=["dead", "alive", "elsewhere"],
 )
 def test_scratch_folder_goes_when_its_process_is_known_to_be_dead(
     tmp_path: Path, host: str, pid: int, *, is_removed: bool
