@@ -1,6 +1,7 @@
 """Dagster's pages with a browser in front of them: webserver, daemon and code server on simulated nights, and Chromium.
 
 A microscope is declared whose folder is empty until a test takes a scan; its batches are small, so that there are several.
+The operator of the documentation is made by the documentation's own command.
 
 No broker: the instruments file declares no instrument. Everything listens on loopback and writes below one folder.
 With `RUNSTART_SCREENSHOTS=FOLDER` the tests save the pictures of the documentation.
@@ -11,7 +12,10 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -130,10 +134,14 @@ class Pages:
             folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(place.checkout / "dagster.yaml", place.dagster_home)
         place.instruments_file.write_text('[kafka.default]\nbootstrap_servers = "127.0.0.1:9"\n')
+        _write_example(place.checkout / "docs/operators.md", self.folder)
         self._microscopes_file.write_text(_with_small_batches(place.checkout / "microscopes.toml"))
 
     def _environ(self) -> Mapping[str, str]:
-        return self._place.environment("127.0.0.1:9") | {"RUNSTART_MICROSCOPES": str(self._microscopes_file)}
+        return self._place.environment("127.0.0.1:9") | {
+            "RUNSTART_MICROSCOPES": str(self._microscopes_file),
+            "RUNSTART_OPERATORS": str(self.folder / "operators"),
+        }
 
     @property
     def _microscopes_file(self) -> Path:
@@ -166,6 +174,15 @@ def _with_small_batches(microscopes_file: Path) -> str:
     before, found, after = microscopes_file.read_text().partition(heading)
     assert found
     return f'{before}{heading}batch_bytes = "{BATCH_BYTES}"\n{after}'
+
+
+def _write_example(page: Path, folder: Path) -> None:
+    """Make the operator of the documentation as its reader does: by the first command, and the first text in Python."""
+    text = page.read_text()
+    command, kernel = (re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)[0] for kind in ("sh", "python"))
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(["sh", "-ec", command], cwd=folder, env=os.environ | {"PATH": path}, check=True, timeout=60)
+    (folder / "operators/blur-images/run.py").write_text(kernel)
 
 
 def open_launchpad(page: Page, pages: Pages, job: str) -> Locator:
