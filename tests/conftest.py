@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ BUCKET = "runstart-tests"
 USER, PASSWORD = "reader", f"pass{secrets.token_hex(8)}"
 PASSWORD_VARIABLE = "RUNSTART_KAFKA_SECURED_PASSWORD"  # noqa: S105 - a variable's name
 _serial = itertools.count()
+
+# Tests hold correctness, never time: a busy machine must not fail one. pytest-timeout ends what hangs.
+hypothesis.settings.register_profile("runstart", deadline=None)
+hypothesis.settings.load_profile("runstart")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
