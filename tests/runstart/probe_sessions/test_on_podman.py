@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from left_behind import left_behind, other_processes
+from left_behind import left_behind
 from probe_kit import Remembering, session_settings
 
 from runstart.facility import HOST_IMAGE, host_mounts
@@ -21,7 +21,6 @@ from runstart.storage import FileStore
 if TYPE_CHECKING:
     from runstart.facility import Podman
 
-__all__ = ["other_processes"]
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from left_behind import left_behind, other_processes
+from left_behind import left_behind
 from probe_kit import ListedEngine, Remembering, session_settings
 from waiting import wait_until
 
@@ -24,8 +24,6 @@ from runstart.probe_sessions.order import Names, make_names
 from runstart.sessions import SessionSettings, SessionStatus, read_record, read_status, send_command
 from runstart.sessions.records import read_records
 from runstart.storage import FileStore
-
-__all__ = ["other_processes"]
 
 LONG = 10_000_000
 
