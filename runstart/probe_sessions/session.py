@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runstart.errors import Alert, Transient
 from runstart.host import Demand, Reservation, Reservations, measure_host
 from runstart.launchers.failures import EngineUnreachable
 from runstart.probe_sessions.book import SessionBook
 from runstart.probe_sessions.members import Member, image_of, make_spec
 from runstart.probe_sessions.order import make_names
 from runstart.probe_sessions.outcome import ProbeOutcome, ProbeSessionFailed, arrived_of, losses
+from runstart.sessions.ending import closing, remove_persistently
 from runstart.sessions.labels import session_labels
 from runstart.sessions.records import NodeRecord, SessionRecord, write_record
 from runstart.sessions.reserving import wait_for_room
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from runstart.storage import ObjectStore
 
 _TURN_S = 0.1
-_AGAIN_S = 1.0
-_REMOVAL_S = 30.0
 _MEMORY_BYTES = 64 << 20
 
 
@@ -102,17 +100,8 @@ def run_probe_session(
     )
     write_record(store, record)
     book = SessionBook(store, record, reporter, stop, settings.command_poll_s)
-    try:
+    with closing(book.close, ProbeSessionFailed):
         outcome = _Run(order, store_id, names, launcher, settings, book).run()
-    except ProbeSessionFailed as failed:
-        book.close("failed", failed.what)
-        raise
-    except (Alert, Transient) as problem:
-        book.close("failed", str(problem))
-        raise
-    except BaseException as interruption:
-        book.close("stopped", f"{type(interruption).__name__}: {interruption}".rstrip(": "))
-        raise
     book.close("stopped" if outcome.state == "stopped" else "finished", "")
     return outcome
 
@@ -286,14 +275,6 @@ class _Run:
 
     def _persistently(self, what: str, remove: Callable[[], None]) -> None:
         """Remove something, again and again for a while if the engine does not answer."""
-        deadline = time.monotonic() + _REMOVAL_S
-        while True:
-            try:
-                remove()
-            except (Alert, Transient) as problem:
-                if time.monotonic() > deadline:
-                    self._book.log(f"{what} could not be removed; the clean-up does it: {problem}")
-                    return
-                time.sleep(_AGAIN_S)
-            else:
-                return
+        remove_persistently(
+            remove, lambda problem: self._book.log(f"{what} could not be removed; the clean-up does it: {problem}")
+        )

@@ -12,13 +12,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runstart.errors import Alert, Transient
+from runstart.errors import Transient
 from runstart.sessions.control_hub import ControlHub
 from runstart.sessions.crew import Crew
 from runstart.sessions.display import Display
+from runstart.sessions.ending import closing, remove_persistently
 from runstart.sessions.folders import make_session_folder, remove_session_folder
 from runstart.sessions.keeping import Keeper
 from runstart.sessions.labels import session_labels
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
 
 _CLOSE_S = 20.0
 _AGAIN_S = 1.0
-_REMOVAL_S = 30.0
 
 
 def run_session(
@@ -94,17 +95,8 @@ def run_session(
     )
     write_record(store, record)
     run = _Run(order, launcher, store, store_id, settings, reporter, stop, setups, record)
-    try:
+    with closing(run.close, SessionFailed):
         outcome = run.run()
-    except SessionFailed as failed:
-        run.close("failed", failed.what)
-        raise
-    except (Alert, Transient) as problem:
-        run.close("failed", str(problem))
-        raise
-    except BaseException as interruption:
-        run.close("stopped", f"{type(interruption).__name__}: {interruption}".rstrip(": "))
-        raise
     return replace(outcome, unwritten=run.close("stopped" if outcome.state == "stopped" else "finished", ""))
 
 
@@ -207,17 +199,10 @@ class _Run:
             self._remove_network(name)
 
     def _remove_network(self, name: str) -> None:
-        deadline = time.monotonic() + _REMOVAL_S
-        while True:
-            try:
-                self._launcher.remove_network(name)
-            except (Alert, Transient) as problem:
-                if time.monotonic() > deadline:
-                    self._reporter.log(f"The network {name} could not be removed: {problem}")
-                    return
-                time.sleep(_AGAIN_S)
-            else:
-                return
+        remove_persistently(
+            partial(self._launcher.remove_network, name),
+            lambda problem: self._reporter.log(f"The network {name} could not be removed: {problem}"),
+        )
 
     def _run_in(self, folder: Path, network: str | None) -> SessionOutcome:
         order, settings, launcher = self._order, self._settings, self._launcher

@@ -1,0 +1,60 @@
+"""How sessions of every kind come to their end: why is told to whoever keeps the record, and what they made is removed."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from runstart.errors import Alert, Transient
+
+if TYPE_CHECKING:
+    from runstart.sessions.records import State
+
+_AGAIN_S = 1.0
+_REMOVAL_S = 30.0
+
+
+@contextlib.contextmanager
+def closing(close: Callable[[State, str], object], judged: type[Alert]) -> Iterator[None]:
+    """Close a session that breaks off, with the reason; whatever broke it off goes on.
+
+    Parameters
+    ----------
+    close : callable
+        Takes the state in which it ends, and why.
+    judged : type of Alert
+        What is raised of a session that came to its end: only what was wrong is its reason, not what to do.
+    """
+    try:
+        yield
+    except (Alert, Transient) as problem:
+        close("failed", problem.what if isinstance(problem, judged) else str(problem))
+        raise
+    except BaseException as interruption:
+        close("stopped", f"{type(interruption).__name__}: {interruption}".rstrip(": "))
+        raise
+
+
+def remove_persistently(remove: Callable[[], None], give_up: Callable[[Exception], None]) -> None:
+    """Remove something, again and again for a while if the engine does not answer.
+
+    Parameters
+    ----------
+    remove : callable
+        Removes it.
+    give_up : callable
+        Takes why it could not be removed.
+    """
+    deadline = time.monotonic() + _REMOVAL_S
+    while True:
+        try:
+            remove()
+        except (Alert, Transient) as problem:
+            if time.monotonic() > deadline:
+                give_up(problem)
+                return
+            time.sleep(_AGAIN_S)
+        else:
+            return
