@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runstart.errors import Alert
 from runstart.frame_files import write_counted
-from runstart.frame_messages.batches import Batch, ScanInfo
-from runstart.frame_messages.open_scans import ScanSums
+from runstart.frame_messages.batches import ScanInfo
+from runstart.frame_messages.scan_sums import KeptEvents
 from runstart.frame_messages.tables import table_message
-from runstart.frames import DenseFrames, SparseFrames
+from runstart.frames import SparseFrames
 from runstart.operators import BytesMessage
 
 
-class CountedSums(ScanSums[Batch]):
+class CountedSums(KeptEvents):
     """The events of a scan.
 
     Parameters
@@ -32,17 +31,6 @@ class CountedSums(ScanSums[Batch]):
     def __init__(self, scan: ScanInfo, folder: Path) -> None:
         super().__init__(scan)
         self._folder = folder
-        self._batches: list[SparseFrames] = []
-
-    def extent(self, value: Batch) -> tuple[NDArray[np.int64], int]:  # noqa: D102 - as the base class says
-        return value.frames.positions, len(value.frames)
-
-    def sum(self, value: Batch) -> None:  # noqa: D102
-        if isinstance(value.frames, DenseFrames):
-            raise Alert(
-                "The frames are camera images, not electron events.", "Wire electron-count before this input."
-            )
-        self._batches.append(value.frames)
 
     def result(self, parameters: Mapping[str, Any]) -> BytesMessage:
         """Write the file `<scan number><suffix>.h5`, and return a table that says what it holds.

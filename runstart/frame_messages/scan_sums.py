@@ -64,8 +64,8 @@ class CenterOfMassSums(ScanSums[ScanPartial]):
         return array_message(center_of_mass_map(partial, self.scan.scan_shape), self.about(CENTER_OF_MASS))
 
 
-class VirtualImageSums(ScanSums[Batch]):
-    """Events, which are kept: on which detector they fall is known when the centre is."""
+class KeptEvents(ScanSums[Batch]):
+    """Keeps the events of a scan as they come, for who needs all of them at once."""
 
     def __init__(self, scan: ScanInfo) -> None:
         super().__init__(scan)
@@ -80,6 +80,10 @@ class VirtualImageSums(ScanSums[Batch]):
                 "The frames are camera images, not electron events.", "Wire electron-count before this input."
             )
         self._batches.append(value.frames)
+
+
+class VirtualImageSums(KeptEvents):
+    """Events, which are kept: on which detector they fall is known when the centre is."""
 
     def result(self, parameters: Mapping[str, Any]) -> BytesMessage:
         """Return the electrons on the detector at each position, float32 of shape (rows, columns).
