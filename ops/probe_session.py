@@ -93,7 +93,7 @@ class _ProbeReporter:
 
     def log(self, text: str) -> None:
         """Write a sentence to the run's log."""
-        if self._budget.spend(LINE_BYTES):
+        if self._budget.spend(LINE_BYTES + len(text)):
             self._context.log.info(text)
 
     def status(self, status: "SessionStatus") -> None:
