@@ -25,7 +25,9 @@ from waiting import wait_until
 from runstart.launchers import Isolation, SubprocessLauncher
 from runstart.pipelines import Link, Plan, Stage
 from runstart.sessions import (
+    OperatorStatus,
     Published,
+    SessionFailed,
     SessionOrder,
     SessionOutcome,
     SessionSettings,
@@ -218,10 +220,32 @@ class House:
         finally:
             self.assert_nothing_is_left()
 
+    def once(self, is_time: Callable[[dict[str, OperatorStatus]], bool], act: Callable[[], object]) -> None:
+        """Do something at the first status of which the operators are as told."""
+        done: list[bool] = []
+
+        def look(status: SessionStatus) -> None:
+            operators = {operator.name: operator for operator in status.operators}
+            if status.state in {"running", "draining"} and not done and is_time(operators):
+                done.append(True)
+                act()
+
+        self.reporter.on_status = look
+
     def numbers(self, name: str = "sink") -> list[int]:
         """Return what a sink has got."""
         file = self.out / name
         return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+    def assert_all_counted(self, failed: SessionFailed, count: int, *, written_as_it_died: int = 0) -> None:
+        """Every number is in the sink's file, or was counted as lost or broken, and none is there twice.
+
+        A sink that is killed may have written a number of which it could not say any more that it was done.
+        """
+        got = self.numbers()
+        assert len(set(got)) == len(got)
+        together = len(got) + failed.outcome.lost + failed.outcome.dead_letters
+        assert count <= together <= count + written_as_it_died
 
     def assert_nothing_is_left(self) -> None:
         assert left_behind() == []

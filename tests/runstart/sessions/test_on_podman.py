@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +22,9 @@ from runstart.launchers import DockerLauncher, Launcher, Task
 from runstart.pipelines import Link, Plan, Stage, make_plan, read_pipeline
 from runstart.sessions import (
     Allowance,
-    OperatorStatus,
     SessionFailed,
     SessionOrder,
     SessionOutcome,
-    SessionStatus,
     new_session_id,
     run_session,
 )
@@ -70,18 +68,6 @@ class ContainerHouse(House):
         assert self.launcher.list({}) == []
         assert self.launcher.list_networks({}) == []
 
-    def once(self, is_time: Callable[[dict[str, OperatorStatus]], bool], act: Callable[[], object]) -> None:
-        """Do something at the first status of which the operators are as told."""
-        done: list[bool] = []
-
-        def look(status: SessionStatus) -> None:
-            operators = {operator.name: operator for operator in status.operators}
-            if status.state in {"running", "draining"} and not done and is_time(operators):
-                done.append(True)
-                act()
-
-        self.reporter.on_status = look
-
     def task(self, operator: str, replica: int = 0) -> Task:
         """Return the container of a replica."""
         labels = {SESSION_LABEL: self.session_id, OPERATOR_LABEL: operator, REPLICA_LABEL: str(replica)}
@@ -102,14 +88,6 @@ def engine(podman: Podman) -> Iterator[APIClient]:
     client = APIClient(podman.url, version="auto")
     yield client
     client.close()
-
-
-def assert_all_counted(house: House, failed: SessionFailed, count: int, *, written_as_it_died: int = 0) -> None:
-    """Every number is in the sink's file, or was counted as lost or broken, and none is there twice."""
-    got = house.numbers()
-    assert len(set(got)) == len(got)
-    together = len(got) + failed.outcome.lost + failed.outcome.dead_letters
-    assert count <= together <= count + written_as_it_died
 
 
 def test_the_centres_of_mass_of_a_scan_are_those_of_the_kernel_and_of_a_session_of_processes(
@@ -159,7 +137,7 @@ def test_a_killed_replica_is_started_again_and_its_losses_are_counted(
     house.once(lambda now: now["work"].finished > 10, lambda: engine.kill(house.task("work", 1).identifier))
     with pytest.raises(SessionFailed, match=r"messages? .*lost") as caught:
         house.run(plan)
-    assert_all_counted(house, caught.value, 400)
+    house.assert_all_counted(caught.value, 400)
     assert caught.value.outcome.operators["work"].restarts == 1
     assert "work (replica 1) is ready again" in house.reporter.text
 
@@ -174,7 +152,7 @@ def test_a_container_that_is_removed_from_outside_is_made_again_and_its_losses_a
     )
     with pytest.raises(SessionFailed) as caught:
         house.run(plan)
-    assert_all_counted(house, caught.value, 200)
+    house.assert_all_counted(caught.value, 200)
     assert caught.value.outcome.operators["work"].restarts == 1
     assert "removed from outside" in house.reporter.text
 
@@ -183,7 +161,7 @@ def test_a_container_that_eats_memory_is_ended_at_its_limit_and_named(house: Con
     house.change(allowances={"work": Allowance(memory_bytes=150 << 20)})
     with pytest.raises(SessionFailed, match="work used more memory than its limit") as caught:
         house.run(line(house.source(20, pause_ms=20), house.work(at=3, does="eat"), house.sink()))
-    assert_all_counted(house, caught.value, 20)
+    house.assert_all_counted(caught.value, 20)
 
 
 def test_an_engine_that_is_killed_and_started_again_costs_no_message(house: ContainerHouse, podman: Podman) -> None:

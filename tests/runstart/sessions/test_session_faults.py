@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from waiting import wait_until
 from runstart.errors import Alert, Transient
 from runstart.launchers import LaunchSpec, Task
 from runstart.launchers.failures import EngineUnreachable
-from runstart.sessions import Allowance, OperatorStatus, SessionStatus, clean_up, wiring
+from runstart.sessions import Allowance, SessionStatus, clean_up, wiring
 from runstart.sessions.outcome import SessionFailed
 from runstart.sessions.records import read_record
 from runstart.sessions.wiring import ProcessWiring
@@ -30,38 +29,14 @@ def house(tmp_path: Path) -> House:
     return House(tmp_path)
 
 
-def once(house: House, is_time: Callable[[dict[str, OperatorStatus]], bool], act: Callable[[], object]) -> None:
-    """Do something at the first status of which the operators are as told."""
-    done = []
-
-    def look(status: SessionStatus) -> None:
-        operators = {operator.name: operator for operator in status.operators}
-        if status.state in {"running", "draining"} and not done and is_time(operators):
-            done.append(True)
-            act()
-
-    house.reporter.on_status = look
-
-
-def assert_all_counted(house: House, failed: SessionFailed, count: int, written_as_it_died: int = 0) -> None:
-    """Every number is in the sink's file, or was counted as lost or broken, and none is there twice.
-
-    A sink that is killed may have written a number of which it could not say any more that it was done.
-    """
-    got = house.numbers()
-    assert len(set(got)) == len(got)
-    together = len(got) + failed.outcome.lost + failed.outcome.dead_letters
-    assert count <= together <= count + written_as_it_died
-
-
 def test_killed_replica_is_named_and_started_again_and_its_losses_are_counted(house: House) -> None:
     plan = line(house.source(600), house.work(replicas=2, pause_ms=5), house.sink())
-    once(house, lambda now: now["work"].finished > 10, lambda: kill_operator(house, "work", 1))
+    house.once(lambda now: now["work"].finished > 10, lambda: kill_operator(house, "work", 1))
 
     with pytest.raises(SessionFailed, match=r"messages? .*lost") as caught:
         house.run(plan)
 
-    assert_all_counted(house, caught.value, 600)
+    house.assert_all_counted(caught.value, 600)
     totals = caught.value.outcome.operators["work"]
     assert totals.restarts == 1
     assert totals.lost > 0
@@ -78,7 +53,7 @@ def test_operator_that_dies_on_one_message_loses_that_one_and_what_was_in_its_qu
     with pytest.raises(SessionFailed) as caught:
         house.run(plan)
 
-    assert_all_counted(house, caught.value, 200)
+    house.assert_all_counted(caught.value, 200)
     assert house.numbers()[-1] == 199
     assert caught.value.outcome.lost < 100
     assert caught.value.outcome.operators["work"].lost_inside == 1
@@ -90,7 +65,7 @@ def test_operator_that_hangs_on_a_message_is_ended_and_started_again(house: Hous
     with pytest.raises(SessionFailed, match="has worked on one message for") as caught:
         house.run(line(house.source(20, pause_ms=20), house.work(at=3, does="hang"), house.sink()))
 
-    assert_all_counted(house, caught.value, 20)
+    house.assert_all_counted(caught.value, 20)
     assert caught.value.outcome.operators["work"].lost_inside == 1
 
 
@@ -100,7 +75,7 @@ def test_operator_that_stands_still_is_noticed_by_its_silence(house: House) -> N
     with pytest.raises(SessionFailed, match="no sign of life") as caught:
         house.run(line(house.source(20, pause_ms=20), house.work(at=3, does="stand still"), house.sink()))
 
-    assert_all_counted(house, caught.value, 20)
+    house.assert_all_counted(caught.value, 20)
 
 
 def test_operator_that_eats_memory_is_ended_at_its_limit_and_named(house: House) -> None:
@@ -109,7 +84,7 @@ def test_operator_that_eats_memory_is_ended_at_its_limit_and_named(house: House)
     with pytest.raises(SessionFailed, match="work used more memory than its limit") as caught:
         house.run(line(house.source(20, pause_ms=20), house.work(at=3, does="eat"), house.sink()))
 
-    assert_all_counted(house, caught.value, 20)
+    house.assert_all_counted(caught.value, 20)
     assert caught.value.outcome.operators["work"].peak_memory_bytes > 100 << 20
 
 
@@ -117,7 +92,7 @@ def test_operator_that_exits_by_itself_is_started_again_though_its_code_is_0(hou
     with pytest.raises(SessionFailed, match="has ended by itself") as caught:
         house.run(line(house.source(20, pause_ms=20), house.work(at=3, does="exit"), house.sink()))
 
-    assert_all_counted(house, caught.value, 20)
+    house.assert_all_counted(caught.value, 20)
 
 
 def test_operator_that_dies_too_often_gives_up_and_the_rest_ends_with_what_was_on_its_way(house: House) -> None:
@@ -174,7 +149,7 @@ def test_operator_that_holds_results_has_forgotten_them_when_it_dies(house: Hous
 
 
 def test_source_that_dies_begins_anew_and_is_said_to_have_repeated_its_messages(house: House) -> None:
-    once(house, lambda now: now["source"].emitted > 20, lambda: kill_operator(house, "source"))
+    house.once(lambda now: now["source"].emitted > 20, lambda: kill_operator(house, "source"))
 
     with pytest.raises(SessionFailed, match=r"source has died after .* and begun anew") as caught:
         house.run(line(house.source(150, pause_ms=10), house.sink()))
@@ -212,7 +187,7 @@ def test_interrupted_session_leaves_nothing_and_its_operators_put_their_things_i
     def interrupt() -> None:
         raise interruption("from outside")
 
-    once(house, lambda now: now["work"].finished > 3, interrupt)
+    house.once(lambda now: now["work"].finished > 3, interrupt)
     with pytest.raises(interruption):
         house.run(
             line(house.source(10_000, pause_ms=5), house.work(code=code, output_dir=str(house.out)), house.sink())
@@ -297,7 +272,7 @@ def test_engine_that_stays_away_ends_the_session_as_something_that_passes(
         return wait(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(LAUNCHER, "wait", unreachable)
-    once(house, lambda now: now["sink"].finished > 0, down.set)
+    house.once(lambda now: now["sink"].finished > 0, down.set)
     with pytest.raises(Transient, match="it is gone"):
         house.run(line(house.source(10_000, pause_ms=10), house.sink()))
 
@@ -341,7 +316,7 @@ class _FullStore(FileStore):
 
 def test_store_that_is_full_is_reported_and_does_not_end_the_session(house: House, tmp_path: Path) -> None:
     store = house.store = _FullStore(tmp_path / "full")
-    once(house, lambda now: now["sink"].finished > 0, lambda: setattr(store, "is_full", True))
+    house.once(lambda now: now["sink"].finished > 0, lambda: setattr(store, "is_full", True))
 
     outcome = house.run(line(house.source(60, pause_ms=10), house.work(at=50, does="raise"), house.sink()))
 
@@ -358,11 +333,11 @@ def test_replicas_of_one_operator_may_die_while_another_finishes(house: House) -
         kill_operator(house, "work", 0)
         kill_operator(house, "sink")
 
-    once(house, lambda now: now["sink"].finished > 10, kill_both)
+    house.once(lambda now: now["sink"].finished > 10, kill_both)
     with pytest.raises(SessionFailed) as caught:
         house.run(plan)
 
-    assert_all_counted(house, caught.value, 1000, written_as_it_died=1)
+    house.assert_all_counted(caught.value, 1000, written_as_it_died=1)
 
 
 def test_host_that_does_not_resolve_is_named(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
