@@ -9,22 +9,30 @@ import pytest
 
 from runstart.launchers._tree import descendants
 
-_others: set[int] = set()
+_others: set[int] | None = None
 
 
 @pytest.fixture(autouse=True)
 def other_processes() -> Iterator[None]:
     """Import it into a conftest: remembers what ran before each test."""
-    _others.update(descendants())
+    global _others
+    _others = set(descendants())
     yield
-    _others.clear()
+    _others = None
 
 
 def left_behind() -> list[int]:
     """Return the processes that were started since the test began and still run, sorted."""
-    return sorted(set(descendants()) - _others)
+    return sorted(set(descendants()) - _before())
 
 
 def pardon(process: int) -> None:
     """Count a process that a test has started, with its children, as one that ran before."""
-    _others.update([process, *(child.pid for child in psutil.Process(process).children(recursive=True))])
+    _before().update([process, *(child.pid for child in psutil.Process(process).children(recursive=True))])
+
+
+def _before() -> set[int]:
+    if _others is None:
+        message = "import the fixture other_processes into this folder's conftest"
+        raise RuntimeError(message)
+    return _others
