@@ -9,10 +9,10 @@ export MPLCONFIGDIR
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real bench fuzz lint
+.PHONY: help setup demo test test-real test-k8s bench fuzz lint
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## Make .venv with everything for developing (PYTHON=python3.12 chooses the Python)
 	@echo "$(VENV) is ready."
@@ -26,6 +26,10 @@ test: $(VENV)/.installed ## Run the tests on the embedded broker and a store in 
 test-real: $(VENV)/.installed ## Run the integration and fault tests on Apache Kafka, an S3 server and Podman (Java 17, Maven)
 	@$(BIN)/python -m runstart.facility.install kafka podman
 	@$(BIN)/python -m pytest --real -m "broker or store or faults or real"
+
+test-k8s: $(VENV)/.installed ## Run the tests on a real Kubernetes, which is built and started (root, Go 1.26, Java 17, Maven)
+	@$(BIN)/python -m runstart.facility.install kafka cluster
+	@$(BIN)/python -m pytest --k8s -m k8s
 
 bench: $(VENV)/.installed-bench ## Run all benchmarks; one JSON object a line
 	@$(BIN)/python -m bench

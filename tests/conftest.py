@@ -1,7 +1,7 @@
 """Fixtures of all tests: real servers, started once and only when a test asks for them.
 
 Without options a test gets the embedded broker and a store in a folder. With `--real` the same test gets Apache
-Kafka and a store on a real S3 server, and the tests marked `real` run too.
+Kafka and a store on a real S3 server, and the tests marked `real` run too; with `--k8s`, those marked `k8s`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pytest
 
 if TYPE_CHECKING:
     from runstart.facility import Broker, Podman, S3Server, SecuredKafka
+    from runstart.facility.cluster import RunningCluster
     from runstart.instruments import KafkaCluster
     from runstart.storage import FileStore, ObjectStore, S3Store
 
@@ -34,15 +35,17 @@ hypothesis.settings.load_profile("runstart")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--real", action="store_true", help="test on Apache Kafka and on a real S3 server")
+    parser.addoption("--k8s", action="store_true", help="test on a real Kubernetes too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--real"):
-        return
-    real = [item for item in items if item.get_closest_marker("real")]
-    if real:
-        config.hook.pytest_deselected(items=real)
-        items[:] = [item for item in items if item not in real]
+    for option, marker in (("--real", "real"), ("--k8s", "k8s")):
+        if config.getoption(option):
+            continue
+        left_out = [item for item in items if item.get_closest_marker(marker)]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if item not in left_out]
 
 
 def _broker(config: pytest.Config, data_dir: Path) -> Broker:
@@ -132,6 +135,21 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
         make_host_image(client)
         client.close()
         yield engine
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
+    """A real Kubernetes, for tests marked `k8s`: leave it running, and nothing in it.
+
+    While tests are written, `RUNSTART_TEST_CLUSTER` names the folder of one that runs already.
+    """
+    from runstart.facility.cluster import Cluster, RunningCluster
+
+    if running := os.environ.get("RUNSTART_TEST_CLUSTER"):
+        yield RunningCluster(Path(running))
+        return
+    with Cluster(tmp_path_factory.mktemp("kubernetes") / "data") as started:
+        yield started
 
 
 @pytest.fixture

@@ -65,28 +65,48 @@ def make_certificates(folder: Path) -> Certificates:
     if importlib.util.find_spec("cryptography") is None:
         raise Alert("Certificates need the package cryptography.", "pip install 'runstart[test]'")
     folder.mkdir(parents=True, exist_ok=True)
-    authority = _Signer.of_an_authority("Runstart throw-away authority")
-    made.ca_file.write_bytes(_pem(authority.certificate))
+    authority = Authority.new("Runstart throw-away authority")
+    made.ca_file.write_bytes(authority.pem)
     key, certificate = authority.sign("localhost", ("127.0.0.1", "localhost"))
-    _write_secret(made.server_file, key + certificate)
+    write_secret(made.server_file, key + certificate)
     key, certificate = authority.sign("runstart-client", ())
-    _write_secret(made.client_key_file, key)
+    write_secret(made.client_key_file, key)
     made.client_file.write_bytes(certificate)
     return made
 
 
-class _Signer:
-    """An authority with its key, which is never written."""
+class Authority:
+    """An authority with its key, which is never written.
+
+    Parameters
+    ----------
+    key : EllipticCurvePrivateKey
+        Its own.
+    certificate : x509.Certificate
+        By which what it has signed is known.
+    """
 
     def __init__(self, key: EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
         self.certificate = certificate
         self._key = key
 
+    @property
+    def pem(self) -> bytes:
+        """Its certificate."""
+        return _pem(self.certificate)
+
     @classmethod
-    def of_an_authority(cls, name: str) -> _Signer:
+    def new(cls, name: str) -> Authority:
+        """Return a new authority.
+
+        Parameters
+        ----------
+        name : str
+            Its common name.
+        """
         from cryptography import x509
 
-        key = _new_key()
+        key = new_key()
         builder = _builder(name, name, key).add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
@@ -105,14 +125,23 @@ class _Signer:
         key_usage = x509.KeyUsage(**usage, key_cert_sign=True, crl_sign=True)
         return cls(key, _signed(builder.add_extension(key_usage, critical=True), key))
 
-    def sign(self, name: str, hosts: tuple[str, ...]) -> tuple[bytes, bytes]:
-        """Return a new key and its certificate as PEM."""
-        from cryptography import x509
-        from cryptography.hazmat.primitives import serialization
+    def sign(self, name: str, hosts: tuple[str, ...], group: str = "") -> tuple[bytes, bytes]:
+        """Return a new key and its certificate as PEM.
 
-        key = _new_key()
+        Parameters
+        ----------
+        name : str
+            Common name of whom it is for.
+        hosts : tuple of str
+            Addresses and names of a server; none for a client.
+        group : str, optional
+            Its organisation, which Kubernetes takes for a group of users.
+        """
+        from cryptography import x509
+
+        key = new_key()
         issuer = self.certificate.subject.rfc4514_string().removeprefix("CN=")
-        builder = _builder(name, issuer, key).add_extension(
+        builder = _builder(name, issuer, key, group).add_extension(
             x509.BasicConstraints(ca=False, path_length=None), critical=True
         )
         if hosts:
@@ -120,26 +149,40 @@ class _Signer:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         certificate = _signed(builder.add_extension(authority, critical=False), self._key)
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        return private, _pem(certificate)
+        return key_pem(key), _pem(certificate)
 
 
-def _new_key() -> EllipticCurvePrivateKey:
+def new_key() -> EllipticCurvePrivateKey:
+    """Return a new private key on the curve P-256."""
     from cryptography.hazmat.primitives.asymmetric import ec
 
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def _builder(name: str, issuer: str, key: EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def key_pem(key: EllipticCurvePrivateKey) -> bytes:
+    """Return a private key as PEM, not encrypted."""
+    from cryptography.hazmat.primitives import serialization
+
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Write a file that only its owner reads."""
+    path.touch(mode=0o600)
+    path.write_bytes(data)
+
+
+def _builder(name: str, issuer: str, key: EllipticCurvePrivateKey, group: str = "") -> x509.CertificateBuilder:
     from cryptography import x509
     from cryptography.x509.oid import NameOID
 
     now = datetime.now(UTC)
+    organisation = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group)] if group else []
     return (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .subject_name(x509.Name([*organisation, x509.NameAttribute(NameOID.COMMON_NAME, name)]))
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
@@ -159,8 +202,3 @@ def _pem(certificate: x509.Certificate) -> bytes:
     from cryptography.hazmat.primitives import serialization
 
     return certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def _write_secret(path: Path, data: bytes) -> None:
-    path.touch(mode=0o600)
-    path.write_bytes(data)

@@ -35,22 +35,11 @@ def make_host_image(client: APIClient) -> str:
     client : docker.APIClient
         Of the engine, which must run on this machine.
     """
-    client.import_image_from_data(_make_root(), repository=HOST_IMAGE.partition(":")[0], tag="latest")
+    client.import_image_from_data(make_root(), repository=HOST_IMAGE.partition(":")[0], tag="latest")
     return HOST_IMAGE
 
 
-def host_mounts() -> tuple[Mount, ...]:
-    """Return what the image needs of this machine: programs and libraries, this Python, the checkout."""
-    links_end = Path(sys.executable).resolve().parents[1]
-    prefixes = [Path(sys.prefix), Path(sys.base_prefix), links_end, *map(Path, site.getsitepackages()), _CHECKOUT]
-    chosen = [Path("/usr")]
-    for path in sorted({prefix for prefix in prefixes if prefix.is_dir()}):
-        if not any(path.is_relative_to(other) for other in chosen):
-            chosen.append(path)
-    return tuple(Mount(path, str(path)) for path in chosen)
-
-
-def _make_root() -> bytes:
+def make_root() -> bytes:
     """Return the image's only layer, a tar file."""
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode="w") as archive:
@@ -66,3 +55,14 @@ def _make_root() -> bytes:
         passwd.size, passwd.mode = len(_PASSWD), 0o644
         archive.addfile(passwd, io.BytesIO(_PASSWD))
     return written.getvalue()
+
+
+def host_mounts() -> tuple[Mount, ...]:
+    """Return what the image needs of this machine: programs and libraries, this Python, the checkout."""
+    links_end = Path(sys.executable).resolve().parents[1]
+    prefixes = [Path(sys.prefix), Path(sys.base_prefix), links_end, *map(Path, site.getsitepackages()), _CHECKOUT]
+    chosen = [Path("/usr")]
+    for path in sorted({prefix for prefix in prefixes if prefix.is_dir()}):
+        if not any(path.is_relative_to(other) for other in chosen):
+            chosen.append(path)
+    return tuple(Mount(path, str(path)) for path in chosen)

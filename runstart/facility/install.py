@@ -1,9 +1,9 @@
-"""What the real servers need: Apache Kafka, fetched once by Maven, and Podman, installed from the system's packages.
+"""What the real servers need: Apache Kafka, fetched once by Maven; Podman, of the system's packages; a cluster's programs.
 
 Kafka goes into a cache outside the checkout. Its folder appears under its final name only when it is complete, so an
 interrupted install leaves nothing that could be used, and of several at once one works while the others wait. Podman
-is installed where that is allowed: on Debian, for root. `python -m runstart.facility.install kafka podman` does both
-from the shell.
+is installed where that is allowed: on Debian, for root. `python -m runstart.facility.install kafka podman cluster` does
+all from the shell.
 """
 
 from __future__ import annotations
@@ -33,7 +33,15 @@ _PODMAN_PROGRAMS = {
     "unshare": "util-linux",
     "nsenter": "util-linux",
 }
-_SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/usr/lib/podman", "/usr/libexec/podman")
+_SYSTEM_FOLDERS = (
+    "/usr/local/sbin",
+    "/usr/sbin",
+    "/sbin",
+    "/usr/bin",
+    "/usr/lib/podman",
+    "/usr/libexec/podman",
+    "/usr/lib/cni",
+)
 
 _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -121,9 +129,9 @@ def install_podman() -> Path:
     Alert
         If something is missing and cannot be installed: it names Debian's packages.
     """
-    packages = sorted({package for name, package in _PODMAN_PROGRAMS.items() if _find_in_system(name) is None})
+    packages = sorted({package for name, package in _PODMAN_PROGRAMS.items() if find_in_system(name) is None})
     if packages:
-        _install_packages(packages)
+        install_packages(packages)
     return Path(find_podman_programs()["podman"])
 
 
@@ -135,7 +143,7 @@ def find_podman_programs() -> dict[str, str]:
     Alert
         If one is missing: it names Debian's packages.
     """
-    found = {name: _find_in_system(name) for name in _PODMAN_PROGRAMS}
+    found = {name: find_in_system(name) for name in _PODMAN_PROGRAMS}
     missing = [name for name, path in found.items() if path is None]
     if missing:
         packages = " ".join(sorted({_PODMAN_PROGRAMS[name] for name in missing}))
@@ -144,6 +152,48 @@ def find_podman_programs() -> dict[str, str]:
             f"Install them (Debian: apt-get install {packages}), or run this as root.",
         )
     return {name: path for name, path in found.items() if path is not None}
+
+
+def install_packages(packages: list[str]) -> None:
+    """Install Debian's packages where that is possible; what is missing afterwards is told by whoever needs it.
+
+    Parameters
+    ----------
+    packages : list of str
+        Their names.
+
+    Raises
+    ------
+    Alert
+        If apt-get fails.
+    """
+    apt = shutil.which("apt-get")
+    if apt is None or os.geteuid() != 0:
+        return
+    install = [apt, "-qq", "install", "-y", "--no-install-recommends", *packages]
+    for command in ([apt, "-qq", "update"], install):
+        done = subprocess.run(
+            command,
+            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            what = f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}"
+            raise Alert(what, "See that apt-get reaches its repositories, then try again.")
+
+
+def find_in_system(name: str) -> str | None:
+    """Return the path of a program, also where only the superuser's path leads, or only engines look.
+
+    Parameters
+    ----------
+    name : str
+        Without a folder.
+    """
+    return shutil.which(name) or shutil.which(name, path=os.pathsep.join(_SYSTEM_FOLDERS))
 
 
 def java_program() -> str:
@@ -180,31 +230,6 @@ def _fetch(folder: Path) -> None:
     partial.rename(folder)
 
 
-def _install_packages(packages: list[str]) -> None:
-    """Install Debian's packages where that is possible; what is missing afterwards is told by whoever needs it."""
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
-        return
-    install = [apt, "-qq", "install", "-y", "--no-install-recommends", *packages]
-    for command in ([apt, "-qq", "update"], install):
-        done = subprocess.run(
-            command,
-            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            what = f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}"
-            raise Alert(what, "See that apt-get reaches its repositories, then try again.")
-
-
-def _find_in_system(name: str) -> str | None:
-    """Return the path of a program, also where only the superuser's path leads, or only Podman looks."""
-    return shutil.which(name) or shutil.which(name, path=os.pathsep.join(_SYSTEM_FOLDERS))
-
-
 def _program(name: str, package: str) -> str:
     found = shutil.which(name)
     if found is None:
@@ -212,7 +237,17 @@ def _program(name: str, package: str) -> str:
     return found
 
 
-_INSTALLERS: dict[str, Callable[[], Path]] = {"kafka": install_kafka, "podman": install_podman}
+def _install_cluster() -> Path:
+    from runstart.facility.cluster import install_cluster
+
+    return install_cluster()
+
+
+_INSTALLERS: dict[str, Callable[[], Path]] = {
+    "kafka": install_kafka,
+    "podman": install_podman,
+    "cluster": _install_cluster,
+}
 
 
 def _main(arguments: list[str]) -> int:

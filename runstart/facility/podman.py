@@ -8,24 +8,20 @@ stop, or are killed, the kernel takes everything: containers, networks, rules of
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
-import signal
-import subprocess
-import time
 from pathlib import Path
 
-from runstart.errors import Alert, Transient
+from runstart.errors import Alert
 from runstart.facility.install import find_podman_programs
-from runstart.facility.processes import Server, dying_with_us
-from runstart.host import is_alive
+from runstart.facility.namespaces import Namespaces, remove_control_groups
+from runstart.facility.processes import Server
 
 _FOLDERS = ("root", "networks", "tmp")
-_HOLDER_S = 10.0
 # Without a name server of this machine's, names that are not on a network are known at once to be none.
-_INSIDE = """
+_PREPARATION = """
 [ ! -e /etc/resolv.conf ] || mount --bind /dev/null /etc/resolv.conf
-mount -t tmpfs tmpfs /run && ip link set lo up && exec {init} -- sleep infinity
+mount -t tmpfs tmpfs /run
+ip link set lo up
 """
 # Its default runtime fails where cgroups are hybrid, and its default limits where this process's own are lower.
 _CONFIGURATION = """
@@ -62,7 +58,7 @@ class Podman(Server):
 
     def __init__(self, data_dir: Path, start_timeout: float = 60.0) -> None:
         super().__init__(data_dir, start_timeout)
-        self._holder: subprocess.Popen[bytes] | None = None
+        self._namespaces: Namespaces | None = None
 
     @property
     def url(self) -> str:
@@ -91,11 +87,11 @@ class Podman(Server):
     def stop(self) -> None:
         """End the engine with all containers and networks, and remove what it kept."""
         super().stop()
-        if self._holder is not None:
-            _kill_with_namespaces(self._holder)
-            self._holder = None
+        if self._namespaces is not None:
+            self._namespaces.kill()
+            self._namespaces = None
         for container in (self.data_dir / "root" / "overlay-containers").glob("[0-9a-f]*/"):
-            _remove_control_groups(container.name)
+            remove_control_groups(f"libpod_parent/libpod-{container.name}")
         for folder in _FOLDERS:
             shutil.rmtree(self.data_dir / folder, ignore_errors=True)
 
@@ -113,22 +109,18 @@ class Podman(Server):
         (self.data_dir / "containers.conf").write_text(text)
         # One that was killed has left it.
         self._socket.unlink(missing_ok=True)
-        if self._holder is None:
-            self._holder = _hold_namespaces(programs["catatonit"])
+        if self._namespaces is None:
+            self._namespaces = Namespaces("Podman", _PREPARATION, programs["catatonit"])
+            self._namespaces.start()
 
     def _command(self) -> list[str]:
-        if self._holder is None:
+        if self._namespaces is None:
             raise AssertionError("the namespaces are made before the engine")
-        first = _only_child(self._holder.pid)
-        if first is None:
-            raise Alert(
-                "The process that holds Podman's namespaces was killed.", "Stop Podman, and start it again."
-            )
-        inside = ["nsenter", "--target", str(first), "--mount", "--net", "--pid", "--"]
         variables = [f"CONTAINERS_CONF={self.data_dir / 'containers.conf'}", f"TMPDIR={self.data_dir / 'tmp'}"]
         # Podman wants short paths for what lasts as long as it runs.
         places = ["--root", str(self.data_dir / "root"), "--runroot", "/run/containers", "--tmpdir", "/run/libpod"]
-        return [*inside, "env", *variables, "podman", *places, "system", "service", "--time", "0", self.url]
+        command = ["env", *variables, "podman", *places, "system", "service", "--time", "0", self.url]
+        return self._namespaces.inside(command)
 
     def _is_ready(self) -> bool:
         import docker
@@ -140,53 +132,3 @@ class Podman(Server):
             return False
         client.close()
         return True
-
-
-def _hold_namespaces(init: str) -> subprocess.Popen[bytes]:
-    """Start the process that holds the namespaces, and return it as soon as they are ready."""
-    namespaces = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
-    command = ["unshare", *namespaces, "sh", "-c", _INSIDE.format(init=shlex.quote(init))]
-    holder = subprocess.Popen(dying_with_us(command), stdin=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + _HOLDER_S
-    while time.monotonic() < deadline and holder.poll() is None:
-        first = _only_child(holder.pid)
-        if first is not None and _program(first) == init:
-            return holder
-        time.sleep(0.02)
-    _kill_with_namespaces(holder)
-    raise Transient("The namespaces for Podman could not be made; see what unshare printed.")
-
-
-def _kill_with_namespaces(holder: subprocess.Popen[bytes]) -> None:
-    first = _only_child(holder.pid)
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
-    deadline = time.monotonic() + _HOLDER_S
-    # The kernel ends it only when every process inside is gone.
-    while first is not None and is_alive(first, time.time()):
-        if time.monotonic() > deadline:
-            raise Transient(f"Podman's processes did not end within {_HOLDER_S:g} s.")
-        time.sleep(0.02)
-
-
-def _remove_control_groups(container: str) -> None:
-    """Remove the empty control groups of a container that died with all that would have removed them."""
-    for depth in ("", "*/"):
-        for top in Path("/sys/fs/cgroup").glob(f"{depth}libpod_parent/libpod-{container}"):
-            for folder in (*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top):
-                folder.rmdir()
-
-
-def _only_child(process: int) -> int | None:
-    try:
-        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
-    except FileNotFoundError:
-        return None
-    return int(children[0]) if children else None
-
-
-def _program(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_bytes().partition(b"\0")[0].decode()
-    except FileNotFoundError:
-        return ""

@@ -1,0 +1,3 @@
+module runstart/cluster/pause
+
+go 1.26.0
