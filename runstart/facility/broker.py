@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from runstart.errors import Alert, Transient
 from runstart.facility.install import java_program
-from runstart.facility.processes import Server, accepts_connections, dying_with_us, free_port
+from runstart.facility.processes import LOOPBACK, Server, accepts_connections, dying_with_us, free_port
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -35,16 +35,19 @@ class Broker(Server):
         Folder of the broker's data and log.
     start_timeout : float, optional
         Seconds that the broker may take until it answers.
+    host : str, optional
+        The address of this machine at which it listens.
     """
 
-    def __init__(self, data_dir: Path, start_timeout: float = 60.0) -> None:
+    def __init__(self, data_dir: Path, start_timeout: float = 60.0, host: str = LOOPBACK) -> None:
         super().__init__(data_dir, start_timeout)
+        self.host = host
         self.port = free_port()
 
     @property
     def bootstrap_servers(self) -> str:
         """The address for clients, `host:port`; the same after a restart."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def create_topic(self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> None:
         """Create a topic and wait until the broker serves all its partitions.
@@ -148,7 +151,7 @@ class Broker(Server):
     def _is_ready(self) -> bool:
         from confluent_kafka import KafkaException
 
-        if not accepts_connections(self.port):
+        if not accepts_connections(self.port, self.host):
             return False
         try:
             return bool(self._admin().list_topics(timeout=1.0).brokers)
@@ -162,7 +165,7 @@ class EmbeddedBroker(Broker):
     name = "embedded-broker"
 
     def _command(self) -> list[str]:
-        address = ["--host", "127.0.0.1", "--kafka-port", str(self.port)]
+        address = ["--host", self.host, "--kafka-port", str(self.port)]
         return [_noida_program(), "start", "--only", "kafka", *address, "--data-dir", str(self.data_dir / "data")]
 
 
@@ -181,8 +184,10 @@ class ApacheKafka(Broker):
 
     name = "apache-kafka"
 
-    def __init__(self, data_dir: Path, install_dir: Path, start_timeout: float = 90.0) -> None:
-        super().__init__(data_dir, start_timeout)
+    def __init__(
+        self, data_dir: Path, install_dir: Path, start_timeout: float = 90.0, host: str = LOOPBACK
+    ) -> None:
+        super().__init__(data_dir, start_timeout, host)
         self.install_dir = Path(install_dir)
         self._controller_port = free_port()
 
@@ -232,8 +237,8 @@ class ApacheKafka(Broker):
             "node.id": 1,
             "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self._controller_port}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "listeners": f"PLAINTEXT://{self.host}:{self.port},CONTROLLER://127.0.0.1:{self._controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.host}:{self.port}",
             "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": self._log_dir,
             "auto.create.topics.enable": "false",

@@ -20,7 +20,8 @@ from typing import Self
 
 from runstart.errors import Alert, Transient
 
-_LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
+"""The address at which servers listen, unless told otherwise."""
 # Below the range from which the kernel takes ports for connections: a stopped server's port stays free.
 _PORTS = range(15_000, 32_000)
 _handed_out: set[int] = set()
@@ -60,7 +61,7 @@ def free_port() -> int:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((_LOOPBACK, port))
+                probe.bind((LOOPBACK, port))
             except OSError:
                 continue
         _handed_out.add(port)
@@ -213,13 +214,15 @@ class Server(ABC):
             os.killpg(self._process.pid, number)
 
 
-def accepts_connections(port: int) -> bool:
-    """Tell whether something listens on a loopback port.
+def accepts_connections(port: int, host: str = LOOPBACK) -> bool:
+    """Tell whether something listens on a port of this machine.
 
     Parameters
     ----------
     port : int
         TCP port.
+    host : str, optional
+        Which of its addresses.
 
     Returns
     -------
@@ -227,7 +230,7 @@ def accepts_connections(port: int) -> bool:
         True if a connection was accepted.
     """
     try:
-        with socket.create_connection((_LOOPBACK, port), timeout=1.0):
+        with socket.create_connection((host, port), timeout=1.0):
             return True
     except OSError:
         return False

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runstart.errors import Alert
-from runstart.facility.processes import Server, accepts_connections, free_port
+from runstart.facility.processes import LOOPBACK, Server, accepts_connections, free_port
 
 _PORT_NAMES = (
     "master.port",
@@ -37,6 +37,8 @@ class S3Server(Server):
         Folder of the server's data and log.
     start_timeout : float, optional
         Seconds that the server may take until it answers.
+    host : str, optional
+        The address of this machine at which it listens.
 
     Attributes
     ----------
@@ -49,8 +51,9 @@ class S3Server(Server):
     stop_patience = 0.5
     region = "us-east-1"
 
-    def __init__(self, data_dir: Path, start_timeout: float = 60.0) -> None:
+    def __init__(self, data_dir: Path, start_timeout: float = 60.0, host: str = LOOPBACK) -> None:
         super().__init__(data_dir, start_timeout)
+        self.host = host
         self._ports = {name: free_port() for name in _PORT_NAMES}
         self.access_key = secrets.token_hex(10)
         self.secret_key = secrets.token_hex(20)
@@ -58,7 +61,7 @@ class S3Server(Server):
     @property
     def endpoint_url(self) -> str:
         """The address for clients, `http://host:port`; the same after a restart."""
-        return f"http://127.0.0.1:{self._ports['s3.port']}"
+        return f"http://{self.host}:{self._ports['s3.port']}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -115,8 +118,8 @@ class S3Server(Server):
     def _command(self) -> list[str]:
         options = {
             "dir": self.data_dir / "data",
-            "ip": "127.0.0.1",
-            "ip.bind": "127.0.0.1",
+            "ip": self.host,
+            "ip.bind": self.host,
             "master.peers": "none",
             "master.telemetry": "false",
             "master.volumeSizeLimitMB": 256,
@@ -145,7 +148,7 @@ class S3Server(Server):
     def _is_ready(self) -> bool:
         from botocore.exceptions import BotoCoreError, ClientError
 
-        if not accepts_connections(self._ports["s3.port"]):
+        if not accepts_connections(self._ports["s3.port"], self.host):
             return False
         try:
             self.client().list_buckets()
