@@ -1,7 +1,7 @@
 """A real Kubernetes with one node, in namespaces of its own: API server, controllers, scheduler, kubelet, containerd, DNS.
 
 The node is a host of its own beside this machine, joined to it by a pair of virtual interfaces. Pods see this machine's
-files (by hostPath) and reach its servers at `Cluster.host_address`; this machine reaches the API server and every pod.
+files (by hostPath) and reach its servers at `Cluster.host_address`; this machine reaches the API server, pods and services.
 When it stops, or is killed, the kernel takes all of it; only empty control groups may stay, until the next start.
 """
 
@@ -256,7 +256,7 @@ def _join(namespaces: Namespaces, place: Place) -> None:
         ["link", "add", place.link, "type", "veth", "peer", "name", "eth0", "netns", str(namespaces.first)],
         ["address", "add", f"{place.host}/30", "dev", place.link],
         ["link", "set", place.link, "up"],
-        ["route", "add", place.pods, "via", place.node],
+        *(["route", "add", network, "via", place.node] for network in (place.pods, place.services)),
     ]
     inside = [
         ["address", "add", f"{place.node}/30", "dev", "eth0"],
