@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from runstart.live import Result
     from runstart.storage import ObjectStore
 
+_SENSOR_TAG = "dagster/sensor_name"
+
 
 def reduce_live(
     context: dg.AssetExecutionContext,
@@ -44,8 +46,18 @@ def reduce_live(
     with told_to_dagster(context.retry_number):
         record = load_record(store, instrument.name, context.partition_key)
         sources = Sources(kafka.bootstrap_servers_of(instrument), instrument, record, access)
+        if _SENSOR_TAG in run.tags and run.root_run_id is None:
+            _tell_start(context, record.start.start_time_ms / 1000)
         try:
             with DagsterReporter(context, store, sources) as reporter:
                 return reduce_run(store, sources, launch, reporter, launcher)
         except LeaseLost as error:
             raise dg.Failure(str(error), allow_retries=False) from error
+
+
+def _tell_start(context: dg.AssetExecutionContext, announced: float) -> None:
+    from ops.start_times import read_start_times
+
+    times = read_start_times(context, announced)
+    if times is not None:
+        context.log.info(times.as_text())

@@ -148,6 +148,8 @@ def test_a_replayed_run_begins_by_itself_and_equals_numpys_histograms(replays: R
 
     (dagster_run,) = facility.runs(instrument.name, key)
     assert dagster_run.tags["dagster/sensor_name"] == "run_starts"
+    lines = [entry.user_message for entry in facility.instance.all_logs(dagster_run.run_id)]
+    assert len([line for line in lines if "s after the RunStart: " in line]) == 1
     assert dagster_run.tags["runstart/kind"] == "live"
     assert dagster_run.tags["dagster/priority"] == "100"
     assert facility.checks(dagster_run.run_id) == {"ledger_adds_up": True, "complete": True}
