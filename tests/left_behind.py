@@ -9,16 +9,15 @@ import pytest
 
 from runstart.launchers._tree import descendants
 
-_others: set[int] | None = None
+_others: list[set[int]] = []  # of the test that runs; none where nothing was noted
 
 
 @pytest.fixture(autouse=True)
 def other_processes() -> Iterator[None]:
     """Import it into a conftest: remembers what ran before each test."""
-    global _others
-    _others = set(descendants())
+    _others.append(set(descendants()))
     yield
-    _others = None
+    _others.clear()
 
 
 def left_behind() -> list[int]:
@@ -32,7 +31,7 @@ def pardon(process: int) -> None:
 
 
 def _before() -> set[int]:
-    if _others is None:
+    if not _others:
         message = "import the fixture other_processes into this folder's conftest"
         raise RuntimeError(message)
-    return _others
+    return _others[-1]
