@@ -11,6 +11,7 @@ from runstart.cli._errors import AlertGroup
 from runstart.cli.alerts import alerts_app
 from runstart.cli.demo import demo_command
 from runstart.cli.instruments import instruments_app
+from runstart.cli.kubernetes import kubernetes_app
 from runstart.cli.metrics import metrics_command
 from runstart.cli.microscopes import microscopes_app
 from runstart.cli.operations import operations_app
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(instruments_app, name="instruments")
+app.add_typer(kubernetes_app, name="kubernetes")
 app.add_typer(microscopes_app, name="microscopes")
 app.add_typer(operations_app, name="operations")
 app.add_typer(operator_app, name="operator")

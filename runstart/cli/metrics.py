@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from runstart.cli._signals import stop_on_signals
-
-if TYPE_CHECKING:
-    from runstart.storage import ObjectStore
+from runstart.cli._stores import open_quick_store
 
 
 def metrics_command(
@@ -49,18 +47,6 @@ def metrics_command(
     from runstart.storage import store_url
 
     url = store_url(os.environ) if object_store is None else object_store
-    with stop_on_signals() as stop, serve_metrics(_open(url), address, port) as taken:
+    with stop_on_signals() as stop, serve_metrics(open_quick_store(url), address, port) as taken:
         typer.echo(f"Metrics of {url} at http://{address}:{taken}/metrics")
         stop.wait()
-
-
-def _open(url: str) -> ObjectStore:
-    """Return a store that answers, or fails, within the time that Prometheus gives a scrape."""
-    from runstart.storage import make_s3_client, open_store
-
-    if not url.startswith("s3:"):
-        return open_store(url)
-    from botocore.config import Config
-
-    quick = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2, "mode": "standard"})
-    return open_store(url, make_s3_client(config=quick))
