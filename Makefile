@@ -8,6 +8,9 @@ MPLCONFIGDIR ?= $(HOME)/.cache/runstart/matplotlib
 export MPLCONFIGDIR
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# Tests with servers, faults and clocks of their own run one after the other, all others beside each other.
+ALONE := broker or store or faults or alone
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-real test-k8s bench fuzz lint
 
@@ -21,7 +24,8 @@ demo: $(VENV)/.installed ## Start everything on this machine and say where to lo
 	@exec $(BIN)/runstart demo
 
 test: $(VENV)/.installed ## Run the tests on the embedded broker and a store in a folder
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n logical --dist loadfile -m "not ($(ALONE))"
+	@$(BIN)/python -m pytest -m "$(ALONE)"
 
 test-real: $(VENV)/.installed ## Run the integration and fault tests on Apache Kafka, an S3 server and Podman (Java 17, Maven)
 	@$(BIN)/python -m runstart.facility.install kafka podman

@@ -17,7 +17,7 @@ import pytest
 
 from runstart.demo.graphql import NoAnswer, Webserver
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(240)]
 
 _SEEN = """
 { assetOrError(assetKey: {path: ["SIMSANS", "live_run"]}) {
