@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 
 class LauncherResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Starts operators and reduction scripts: as processes of this machine, or in containers."""
+    """Starts operators and reduction scripts: as processes of this machine, in containers, or in pods of a cluster."""
 
     launcher: str | None = Field(
         default=None,
-        description="`processes`, or `containers` for Docker or Podman (`RUNSTART_LAUNCHER`); by default processes.",
+        description="`processes`, `containers` for Docker or Podman, or `kubernetes` (`RUNSTART_LAUNCHER`); by default "
+        "processes.",
     )
     engine: str | None = Field(
         default=None,
@@ -29,6 +30,16 @@ class LauncherResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         default=None,
         description="Which images may be run: beginnings of names such as `ghcr.io/nersc/`, and names with a digest, "
         "separated by commas (`RUNSTART_IMAGES`); by default any.",
+    )
+    namespace: str | None = Field(
+        default=None,
+        description="Namespace of a cluster in which pods are started (`RUNSTART_LAUNCHER_NAMESPACE`); by default "
+        "runstart-operators.",
+    )
+    volumes: str | None = Field(
+        default=None,
+        description="Which folders lie on volumes of the cluster, so that pods can be shown them, such as "
+        "`/output=pvc:runstart-output, /archive=pvc:runstart-archive:ro` (`RUNSTART_LAUNCHER_VOLUMES`).",
     )
 
     @classmethod
@@ -56,4 +67,10 @@ class LauncherResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return open_launcher(os.environ | {name: value for name, value in settings.items() if value is not None})
 
 
-_VARIABLES = {"launcher": "RUNSTART_LAUNCHER", "engine": "DOCKER_HOST", "images": "RUNSTART_IMAGES"}
+_VARIABLES = {
+    "launcher": "RUNSTART_LAUNCHER",
+    "engine": "DOCKER_HOST",
+    "images": "RUNSTART_IMAGES",
+    "namespace": "RUNSTART_LAUNCHER_NAMESPACE",
+    "volumes": "RUNSTART_LAUNCHER_VOLUMES",
+}

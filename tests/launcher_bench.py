@@ -32,6 +32,8 @@ class Bench(ABC):
     """An image that this launcher may not run; empty where none is forbidden."""
     starts_s: float = 30.0
     """Within which a task is surely running."""
+    least_grace_s: float = 0.0
+    """Seconds between SIGTERM and SIGKILL where no grace is wanted; 0 if SIGKILL comes alone."""
 
     @abstractmethod
     def spec(self, text: str, *arguments: str, **fields: Any) -> LaunchSpec:
@@ -71,6 +73,17 @@ def end_of(bench: Bench, task: Task) -> Ended:
 
 def failure(bench: Bench, task: Task) -> Alert | Transient | None:
     return failure_of(task, end_of(bench, task), bench.launcher.logs(task))
+
+
+def run_to_failure(bench: Bench, spec: LaunchSpec) -> None:
+    """Raise what a task amounts to that fails, whether its launcher tells at its start or at its end."""
+    task = bench.launcher.start(spec)
+    try:
+        found = failure(bench, task)
+    finally:
+        bench.launcher.remove(task)
+    if found is not None:
+        raise found
 
 
 def wait_for_words(bench: Bench, task: Task, words: str) -> None:

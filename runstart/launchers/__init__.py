@@ -1,8 +1,9 @@
-"""Starts tasks and removes them: one interface, implemented by processes of this machine and by containers."""
+"""Starts tasks and removes them: one interface, implemented by processes of this machine, containers and pods."""
 
 from runstart.launchers.docker_launcher import DockerLauncher
 from runstart.launchers.finding import find_isolation
 from runstart.launchers.isolation import LEVELS, Isolation
+from runstart.launchers.kubernetes_launcher import KubernetesLauncher
 from runstart.launchers.launcher import (
     Ended,
     Launcher,
@@ -22,6 +23,7 @@ __all__ = [
     "DockerLauncher",
     "Ended",
     "Isolation",
+    "KubernetesLauncher",
     "LaunchSpec",
     "Launcher",
     "Limits",

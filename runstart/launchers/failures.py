@@ -58,6 +58,34 @@ class EngineUnreachable(Transient):
         )
 
 
+class RightMissing(Alert):
+    """The cluster does not let us do what a task needs.
+
+    Parameters
+    ----------
+    account : str
+        Who asked, as the cluster names it.
+    verb, resource, namespace : str
+        What for.
+    """
+
+    def __init__(self, account: str, verb: str, resource: str, namespace: str) -> None:
+        super().__init__(
+            f"The cluster does not let {_clean(account)} {verb} {resource} in the namespace {namespace}.",
+            "Bind a role with that right to this account; the roles that Runstart needs are in k8s/base.",
+        )
+
+
+class Unschedulable(Transient):
+    """No node has a place for the task; room comes when others end or a node is added, so it is tried again."""
+
+    def __init__(self, name: str, said: str) -> None:
+        super().__init__(
+            f"{_clean(name)} has found no place in the cluster{_because(said)}. Give it less memory and fewer processors, "
+            "or the cluster more room."
+        )
+
+
 class StartFailed(Alert):
     """The task never ran: its program is missing, or the system refuses what it asks for."""
 
@@ -155,6 +183,8 @@ def failure_of(task: Task, ended: Ended, logs: str) -> Alert | Transient | None:
     logs : str
         Its output; the error shows the last lines.
     """
+    if ended.failure is not None:
+        return ended.failure
     name = _clean(task.name)
     match ended.reason:
         case "memory":

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from runstart.errors import Alert, Transient
+
 Reason = Literal["exit", "time", "memory", "processes", "disk", "stopped", "lost"]
 """Why a task ended: by itself, over a limit, stopped by its caller, or lost: removed by somebody else, or with whatever
 watched it."""
@@ -185,6 +187,8 @@ class Ended:
         Largest resident memory seen.
     trouble : str
         Why it could not be started, or empty.
+    failure : Alert or Transient or None
+        The error that this end amounts to, if the launcher knows more of it than the reason tells.
     """
 
     reason: Reason
@@ -193,19 +197,26 @@ class Ended:
     processor_s: float = 0.0
     peak_memory_bytes: int = 0
     trouble: str = ""
+    failure: Alert | Transient | None = None
 
 
 class Launcher(ABC):
     """Starts tasks and removes them."""
 
     name: str
-    """What tasks are here: `processes` or `containers`."""
+    """What tasks are here: `processes`, `containers` or `pods`."""
 
     runs_images: bool
     """Whether `LaunchSpec.image` can be honoured."""
 
     has_networks: bool
     """Whether tasks can have networks of their own, with names by which they reach each other."""
+
+    shares_machine: bool = True
+    """Whether tasks run on this machine: they share its files and its room with whoever starts them."""
+
+    place_s: float = 0.0
+    """Seconds that a started task may wait until it gets its place and begins."""
 
     @property
     @abstractmethod
@@ -214,7 +225,7 @@ class Launcher(ABC):
 
     @abstractmethod
     def start(self, spec: LaunchSpec) -> Task:
-        """Start a task and return at once.
+        """Start a task and return at once; a cluster's trouble with its image or place shows in `Ended.failure`.
 
         Raises
         ------
@@ -241,7 +252,7 @@ class Launcher(ABC):
         task : Task
             One that was started here, or listed.
         grace_s : float, optional
-            Seconds between SIGTERM and SIGKILL; without any it is killed at once.
+            Seconds between SIGTERM and SIGKILL; without any it is killed at once, or as soon as the launcher can.
         """
 
     @abstractmethod
@@ -285,6 +296,20 @@ class Launcher(ABC):
     def remove_expired(self) -> Sequence[str]:
         """Remove tasks that nobody will end any more, and return what was removed and why; most launchers leave none."""
         return []
+
+    def waits_for(self, task: Task) -> str:  # noqa: ARG002
+        """Return why a task has not begun yet, as a sentence's end; empty if it has, or nothing is known."""
+        return ""
+
+    def address_here(self) -> str:
+        """Return the IPv4 address at which tasks of other machines reach what listens in this process.
+
+        Raises
+        ------
+        Alert
+            It is not known.
+        """
+        raise AssertionError(f"{self.name} are on this machine")
 
     @abstractmethod
     def seen_at(self, mount: Mount, *, in_image: bool = False) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from runstart.errors import Alert
@@ -27,8 +29,22 @@ def test_containers_are_run_where_the_environment_says_and_only_the_images_that_
         launcher.fetch_image("localhost/op")
 
 
+def test_pods_are_run_where_the_environment_says_and_only_the_images_that_it_allows(tmp_path: Path) -> None:
+    environ = {
+        "RUNSTART_LAUNCHER": "kubernetes",
+        "KUBECONFIG": str(tmp_path / "none"),
+        "RUNSTART_IMAGES": "ghcr.io/nersc/",
+    }
+    launcher = open_launcher(environ)
+    assert launcher.name == "pods"
+    with pytest.raises(ImageForbidden, match=r"ghcr\.io/nersc/"):
+        launcher.fetch_image("python")
+    with pytest.raises(Alert, match=r"No cluster is known.*Set KUBECONFIG"):
+        launcher.list({})
+
+
 def test_unknown_kind_of_launcher_is_told() -> None:
-    with pytest.raises(Alert, match=r"'pods'.*processes, or containers"):
+    with pytest.raises(Alert, match=r"'pods'.*processes, containers or kubernetes"):
         open_launcher({"RUNSTART_LAUNCHER": "pods"})
 
 

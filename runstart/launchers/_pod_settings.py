@@ -1,0 +1,83 @@
+"""What the environment says of the pods that tasks run in."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from runstart.errors import Alert
+from runstart.launchers._pod_volumes import MappedFolder, read_volumes
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class PodSettings:
+    """How tasks run in pods.
+
+    Attributes
+    ----------
+    namespace : str
+        Where they run: `RUNSTART_LAUNCHER_NAMESPACE`.
+    volumes : tuple of MappedFolder
+        Which folders lie on volumes: `RUNSTART_LAUNCHER_VOLUMES`.
+    user : int
+        Who they run as, and its group: `RUNSTART_LAUNCHER_USER`.
+    pending_s : float
+        Seconds that a pod may wait for a place and its volumes: `RUNSTART_POD_PENDING_S`.
+    pod_pids : int or None
+        How many processes the nodes allow each pod (`podPidsLimit` of their kubelets), if it is known:
+        `RUNSTART_LAUNCHER_POD_PIDS`.
+    domain : str
+        The cluster's domain: `RUNSTART_CLUSTER_DOMAIN`.
+    """
+
+    namespace: str = "runstart-operators"
+    volumes: tuple[MappedFolder, ...] = ()
+    user: int = 10001
+    pending_s: float = 120.0
+    pod_pids: int | None = None
+    domain: str = "cluster.local"
+
+
+def read_pod_settings(environ: Mapping[str, str]) -> PodSettings:
+    """Return what the environment says; what it does not say is as by default.
+
+    Raises
+    ------
+    Alert
+        A variable does not have its form.
+    """
+    usual = PodSettings()
+    pids = _number(environ, "RUNSTART_LAUNCHER_POD_PIDS", 0)
+    return PodSettings(
+        namespace=_matching(environ, "RUNSTART_LAUNCHER_NAMESPACE", usual.namespace, _LABEL),
+        volumes=read_volumes(environ.get("RUNSTART_LAUNCHER_VOLUMES", "")),
+        user=int(_number(environ, "RUNSTART_LAUNCHER_USER", usual.user)),
+        pending_s=_number(environ, "RUNSTART_POD_PENDING_S", usual.pending_s),
+        pod_pids=int(pids) or None,
+        domain=_matching(environ, "RUNSTART_CLUSTER_DOMAIN", usual.domain, _DOMAIN),
+    )
+
+
+def _matching(environ: Mapping[str, str], name: str, usual: str, form: re.Pattern[str]) -> str:
+    value = environ.get(name) or usual
+    if not form.fullmatch(value):
+        raise Alert(f"{name} is {value[:80]!r}.", f"Give a name in Kubernetes' form, such as {usual}.")
+    return value
+
+
+def _number(environ: Mapping[str, str], name: str, usual: float) -> float:
+    text = environ.get(name)
+    if not text:
+        return usual
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 1 <= value < math.inf:
+        raise Alert(f"{name} is {text[:80]!r}.", "Give a number of 1 or more.")
+    return value
