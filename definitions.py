@@ -4,6 +4,8 @@ The environment says which deployment this is, once:
 
 RUNSTART_DEPLOYMENT
     `laptop` (the default: everything in process) or `cluster` (steps in pods of their own).
+RUNSTART_POD_PENDING_S, RUNSTART_POD_MEMORY_LIMIT
+    How long pods may wait for their place, and most memory that those get which ran out of it: see `resources/pods`.
 RUNSTART_INSTRUMENTS
     Path of instruments.toml; the one beside this file by default.
 RUNSTART_ALERTS
@@ -92,6 +94,7 @@ from sensors import (
     define_morning_schedule,
     define_nightly_reduction,
     define_pruning,
+    define_run_pods_sensor,
     define_run_start_sensor,
     define_scan_announcements_sensor,
     define_scans_sensor,
@@ -142,6 +145,7 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
         facility.instruments.values(), environ, nights=nights, operations=watched_jobs, scans=scans
     )
     object_store = ObjectStoreResource.from_environment(environ)
+    deployment = environ.get("RUNSTART_DEPLOYMENT", "laptop")
     return dg.Definitions(
         assets=[
             *(runs.asset for runs in live_runs.values()),
@@ -182,6 +186,7 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
             *(define_scans_sensor(each) for each in scans),
             *_announced(scans, facility),
             *([define_following_sensor(nights, environ)] if nights else []),
+            *([define_run_pods_sensor()] if deployment == "cluster" else []),
         ],
         resources={
             "kafka": KafkaResource(
@@ -196,7 +201,7 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
             "sessions": SessionsResource.from_environment(environ),
             "step_values": StepValuesIOManager(object_store=object_store),
         },
-        executor=_executor(environ.get("RUNSTART_DEPLOYMENT", "laptop")),
+        executor=_executor(deployment),
     )
 
 
@@ -261,9 +266,9 @@ def _executor(deployment: str) -> dg.ExecutorDefinition:
     if deployment == "laptop":
         return dg.in_process_executor
     if deployment == "cluster":
-        from dagster_k8s import k8s_job_executor
+        from resources.pods import define_pod_executor
 
-        return k8s_job_executor
+        return define_pod_executor()
     raise Alert(f"RUNSTART_DEPLOYMENT is {deployment!r}.", f"Set it to one of: {', '.join(_DEPLOYMENTS)}.")
 
 

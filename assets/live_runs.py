@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from ops import reduce_live
+from ops.live_pods import live_pod
 from ops.metadata import describe_result, load_pictures
-from ops.tags import BATCH, KIND_TAG
+from ops.tags import BATCH, K8S_CONFIG_TAG, KIND_TAG
 from resources import EpicsResource, KafkaResource, LauncherResource, ObjectStoreResource
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def define_live_runs(instrument: "Instrument", access: "Access") -> LiveRuns:
         live_reduction_job_name(instrument.name),
         selection=dg.AssetSelection.assets(asset),
         executor_def=dg.in_process_executor,
-        tags={KIND_TAG: BATCH, INSTRUMENT_TAG: instrument.name},
+        tags={KIND_TAG: BATCH, INSTRUMENT_TAG: instrument.name, K8S_CONFIG_TAG: live_pod(instrument)},
         description=(
             f"Reduces runs of {instrument.name}: live when the sensor starts it, as a replay of the frozen "
             "offsets when launched by hand or as a backfill."
@@ -69,6 +70,8 @@ def _define_asset(instrument: "Instrument", access: "Access") -> dg.AssetsDefini
         group_name="live_reduction",
         kinds={"kafka", "hdf5"},
         owners=["team:instrument-scientists"],
+        # The job's tag is for its run, this one for a step that the UI starts by materializing the asset.
+        op_tags={K8S_CONFIG_TAG: live_pod(instrument)},
         description=(
             f"Runs of {instrument.title or instrument.name}, counted live from topic "
             f"`{instrument.topics.events}`: TOF spectrum, detector pictures, event rate, proton charge and the "

@@ -8,9 +8,9 @@ import dagster as dg
 from ops.asset_events import AssetCheckEvaluation, newest_materialization, version_tags
 from ops.scan_checks import judge_account, judge_agreement, judge_completeness
 from ops.scan_metadata import describe_plan, describe_result
-from ops.scan_pods import K8S_CONFIG_TAG, merge_pod
+from ops.scan_pods import following_pod
 from ops.scan_processing import RAW_SCAN, at_work, load_result, raw_data_version, scan_asset_key
-from ops.tags import BATCH, KIND_TAG
+from ops.tags import BATCH, K8S_CONFIG_TAG, KIND_TAG
 from resources import KafkaResource, ObjectStoreResource, ScansResource
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def define_following_job(
         name=live_scan_job_name(microscope.name),
         partitions_def=partitions_def,
         executor_def=dg.in_process_executor,
-        tags={KIND_TAG: BATCH, K8S_CONFIG_TAG: merge_pod(microscope), **tags},
+        tags={KIND_TAG: BATCH, K8S_CONFIG_TAG: following_pod(microscope), **tags},
         description=(
             f"Follows a scan of {title} while it goes on, and publishes its result as soon as it has ended: the same, bit "
             "for bit, as that of the job that processes finished scans."

@@ -17,7 +17,8 @@ import dagster as dg
 from ops.errors import told_to_dagster
 from ops.run_beats import beating
 from ops.scan_metadata import describe_result
-from ops.scan_pods import K8S_CONFIG_TAG, merge_pod, step_pod
+from ops.scan_pods import merge_pod, step_pod
+from ops.tags import K8S_CONFIG_TAG
 from resources import ObjectStoreResource, ScansResource
 
 if TYPE_CHECKING:

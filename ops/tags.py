@@ -1,4 +1,8 @@
-"""The tags by which the run queue knows live runs from batch work."""
+"""The tags by which the run queue knows live runs from batch work, and what their pods are called on a cluster."""
 
 KIND_TAG = "runstart/kind"
 LIVE, BATCH = "live", "batch"
+
+K8S_CONFIG_TAG = "dagster-k8s/config"
+LIVE_PRIORITY_CLASS, BATCH_PRIORITY_CLASS = "runstart-live", "runstart-batch"
+LIVE_SERVICE_ACCOUNT = "live-runs"  # without rights

@@ -3,7 +3,8 @@
 Dagster's default launcher does not watch its runs. A live run renews a lease in the object store, and a step of a
 night, a scan, a data operation or a session a beat; one that has not moved for too long, by this sensor's own clock,
 means that its holder is dead. The same goes for a run that was started and never showed either. While the store is
-away, nobody is judged.
+away, nobody is judged. A cluster's launcher does watch, and knows of a step whose pod waits for its place: there only
+leases count.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def define_abandoned_runs_sensor(
         seen: dict[str, list[float]] = json.loads(context.cursor or "{}")
         runs = context.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
         places = {run.run_id: place for run in runs if (place := find_place(run, names)) is not None}
-        batch = {run.run_id for run in runs if run.run_id not in places and is_batch(run)}
+        is_watched = context.instance.run_launcher.supports_check_run_worker_health
+        batch = {run.run_id for run in runs if not is_watched and run.run_id not in places and is_batch(run)}
         store = object_store.open()
         try:
             beats = _lease_beats(store, places) | _batch_beats(store, batch)

@@ -10,7 +10,8 @@ from dagster._core.errors import DagsterInvalidConfigError
 from dagster_k8s.job import UserDefinedDagsterK8sConfig, get_user_defined_k8s_config
 
 from assets import define_scans
-from ops.scan_pods import K8S_CONFIG_TAG, merge_pod, step_pod
+from ops.scan_pods import following_pod, merge_pod, step_pod
+from ops.tags import K8S_CONFIG_TAG
 from runstart.microscopes import Microscope, Pods, Toleration
 
 MIB = 2**20
@@ -28,7 +29,7 @@ def parse(config: dict[str, Any]) -> UserDefinedDagsterK8sConfig:
     return get_user_defined_k8s_config({K8S_CONFIG_TAG: json.dumps(config)})
 
 
-@pytest.mark.parametrize("pod", [step_pod, merge_pod])
+@pytest.mark.parametrize("pod", [step_pod, merge_pod, following_pod])
 def test_every_key_is_one_that_kubernetes_has(pod: Any) -> None:
     config = pod(microscope(pods=PODS))
     parsed = parse(config)
@@ -54,7 +55,16 @@ def test_the_step_that_merges_has_room_for_more_batches() -> None:
 
 
 def test_a_microscope_without_wishes_is_placed_anywhere() -> None:
-    assert parse(step_pod(microscope())).pod_spec_config == {}
+    assert parse(step_pod(microscope())).pod_spec_config == {"priority_class_name": "runstart-batch"}
+
+
+def test_run_that_follows_a_scan_comes_before_others_and_has_no_rights() -> None:
+    parsed = parse(following_pod(microscope(pods=PODS)))
+    assert parsed.container_config == parse(merge_pod(microscope())).container_config
+    assert parsed.pod_spec_config["priority_class_name"] == "runstart-live"
+    assert parsed.pod_spec_config["service_account_name"] == "live-runs"
+    assert parsed.pod_spec_config["automount_service_account_token"] is False
+    assert parsed.pod_spec_config["node_selector"] == {"frames": "yes"}
 
 
 @pytest.mark.parametrize("place", ["container_config", "pod_spec_config"])
