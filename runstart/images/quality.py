@@ -67,7 +67,10 @@ def measure_frame(data: npt.ArrayLike, saturation: float | None = None) -> Frame
     if not values.size:
         return FrameStatistics(math.nan, math.nan, math.nan, math.nan, *counts)
     extremes = float(values.min()), float(values.max())
-    return FrameStatistics(float(np.median(values)), robust_noise(values), *extremes, *counts)
+    # The mean of the middle two may be more than a float holds, on the way.
+    with np.errstate(over="ignore"):
+        median = float(np.median(values))
+    return FrameStatistics(median, robust_noise(values), *extremes, *counts)
 
 
 def robust_noise(values: npt.NDArray[Any]) -> float:
@@ -81,7 +84,7 @@ def robust_noise(values: npt.NDArray[Any]) -> float:
     Returns
     -------
     float
-        0 for equal values; NaN if none is finite.
+        0 for equal values; infinite if it is more than a float holds; NaN if no value is finite.
     """
     flat = values.ravel()
     flat = flat[:: flat.size // _MOST_SAMPLES + 1 | 1]  # odd: rows are of even length as a rule
@@ -99,4 +102,4 @@ def robust_noise(values: npt.NDArray[Any]) -> float:
                 break
             noise = clipped
             away = np.abs(kept - np.median(inside))
-    return noise
+    return math.inf if math.isnan(noise) else noise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from astropy.stats import sigma_clipped_stats
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from star_fields import star_field
@@ -43,6 +43,8 @@ def test_an_image_of_nan_has_no_numbers() -> None:
 
 
 @given(hnp.arrays(st.sampled_from([">i2", "<u2", ">f4", "f8"]), hnp.array_shapes(min_dims=2, max_dims=2)))
+@example(np.full((1, 2), 9e307))
+@example(np.array([[1.7e308, 1.7e308, -1.7e308, -1.7e308]]))
 def test_any_image_is_measured(image: np.ndarray) -> None:
     found = measure_frame(image, 100)
     finite = image[np.isfinite(image)]
