@@ -80,7 +80,7 @@ def write_text(base: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]])
     """
     import tomlkit
 
-    added = {name: dict(tables[name]) for name in sorted(tables)}
+    added = {name: _in_order(tables[name]) for name in sorted(tables)}
     whole = dict(base)
     if added or "instruments" in whole:
         whole["instruments"] = {**base.get("instruments", {}), **added}
@@ -110,6 +110,13 @@ def check_text(text: str, base: Base) -> str | None:
 def digest(text: str) -> str:
     """Return the SHA-256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _in_order(value: Any) -> Any:
+    """Return a value with the keys of all its tables sorted: what was read back from a text makes the same text again."""
+    if isinstance(value, Mapping):
+        return {key: _in_order(value[key]) for key in sorted(value)}
+    return [_in_order(each) for each in value] if isinstance(value, list) else value
 
 
 def _read_back(text: str, environ: Mapping[str, str]) -> Facility:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,15 @@ def test_an_instrument_is_the_same_after_resource_and_file(
     assert check_text(text, base) is None
     (folder / "instruments.toml").write_text(text)
     assert read_instruments(folder / "instruments.toml", {}).instruments == {instrument.name: instrument}
+
+
+@settings(max_examples=60)
+@given(instrument=instruments())
+def test_what_is_read_back_makes_the_same_text_so_that_nothing_is_rolled_twice(instrument: Instrument) -> None:
+    base = tomllib.loads(CLUSTERS)
+    told = json.loads(json.dumps(as_table(instrument), sort_keys=True))  # as the API server tells it
+    text = write_text(base, {instrument.name: told})
+    assert write_text(base, tomllib.loads(text)["instruments"]) == text
 
 
 def test_without_another_name_the_instrument_has_that_of_the_resource() -> None:
