@@ -24,14 +24,13 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MAY_START_JOBS = [
-    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list", "create", "delete"]},
-    {"apiGroups": ["batch"], "resources": ["jobs/status"], "verbs": ["get"]},
+    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["list", "create", "delete"]},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "delete"]},
     {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
 ]
 ACCOUNTS = {"daemon": MAY_START_JOBS, "runs": MAY_START_JOBS, "live-runs": [], "steps": []}
-PRIORITIES = {"runstart-live": 100_000, "runstart-batch": 1_000}
+PRIORITIES = REPOSITORY / "k8s/base/priority-classes.yaml"  # of the whole cluster, and they cannot be changed
 TOLERATIONS = [{"operator": "Exists"}]  # the daemon outlives the loss of the only node
 FINISHED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 
@@ -74,7 +73,7 @@ class PodHouse:
         (self.home / "dagster.yaml").write_text(yaml.safe_dump(self._settings()))
         self.instance = dg.DagsterInstance.from_config(str(self.home))
         self.cluster.kubectl("create", "namespace", self.namespace)
-        self._apply([*self._rights(), *map(_priority, PRIORITIES), self._daemon()])
+        self._apply([*self._rights(), *yaml.safe_load_all(PRIORITIES.read_text()), self._daemon()])
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -279,8 +278,3 @@ class PodHouse:
             "tolerations": TOLERATIONS,
         }
         return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "daemon"}, "spec": spec}
-
-
-def _priority(name: str) -> dict[str, Any]:
-    api = "scheduling.k8s.io/v1"
-    return {"apiVersion": api, "kind": "PriorityClass", "metadata": {"name": name}, "value": PRIORITIES[name]}

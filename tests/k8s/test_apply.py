@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+from base64 import b64decode
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,3 +73,26 @@ def test_only_an_unprivileged_run_pod_is_let_in(
     assert (done.returncode == 0) is (change is None), done.stderr
     if change is not None:
         assert 'violates PodSecurity "restricted' in done.stderr
+
+
+def test_secrets_of_a_laptop_are_random_complete_and_made_once(bare_cluster: RunningCluster) -> None:
+    program = str(OVERLAYS["laptop-cluster"] / "make-secrets.sh")
+    environ = os.environ | bare_cluster.environment | {"PATH": f"{bare_cluster.programs}:{os.environ['PATH']}"}
+
+    def made() -> dict[str, dict[str, str]]:
+        done = subprocess.run([program], env=environ, check=True, capture_output=True, text=True, timeout=100)
+        told = json.loads(bare_cluster.kubectl("-n", "runstart", "get", "secrets", "-o", "json"))["items"]
+        found = {each["metadata"]["name"]: each["data"] for each in told}
+        assert not any(
+            b64decode(value).decode() in done.stdout for data in found.values() for value in data.values()
+        )
+        return {name: found[name] for name in ("postgresql", "object-store")}
+
+    first = made()
+
+    assert {name: set(data) for name, data in first.items()} == {
+        "postgresql": {"DAGSTER_PG_PASSWORD"},
+        "object-store": {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"},
+    }
+    assert len({value for data in first.values() for value in data.values()}) == 3
+    assert made() == first

@@ -119,7 +119,7 @@ def _accounts(bare_cluster: RunningCluster) -> None:
         {"ServiceAccount", "Role", "RoleBinding", "LimitRange", "ResourceQuota"},
     ):
         apply_objects(bare_cluster, [each for each in rendered if each["kind"] in kinds])
-    apply_objects(bare_cluster, [make_secret("object-store", {"AWS_SECRET_ACCESS_KEY": "of nobody"})])
+    apply_objects(bare_cluster, [make_secret("anybodys", {"password": "of nobody"})])
 
 
 def client_of(cluster: RunningCluster, account: str) -> ApiClient:
@@ -171,7 +171,7 @@ def test_secrets_are_shown_to_no_account(bare_cluster: RunningCluster, account: 
     from kubernetes.client import ApiException, CoreV1Api
 
     with pytest.raises(ApiException, match="forbidden"):
-        CoreV1Api(client_of(bare_cluster, account)).read_namespaced_secret("object-store", NAMESPACE)
+        CoreV1Api(client_of(bare_cluster, account)).read_namespaced_secret("anybodys", NAMESPACE)
 
 
 @pytest.mark.parametrize("account", ["webserver", "code-location", "instrument-controller", "live-runs", "steps"])
