@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from runstart.errors import Alert, Transient
+from runstart.launchers._awaiting import await_end
 from runstart.launchers._containers import (
     OURS,
     About,
@@ -32,14 +33,13 @@ from runstart.launchers._engine import Engine, EngineFailed, EngineRefused
 from runstart.launchers._engine_watch import EngineWatch, Watched
 from runstart.launchers._expired import remove_expired
 from runstart.launchers._image_names import ImagePolicy
-from runstart.launchers.failures import EngineUnreachable, StartFailed
+from runstart.launchers.failures import StartFailed
 from runstart.launchers.launcher import Ended, Launcher, LaunchSpec, ListedNetwork, ListedTask, Mount, Reason, Task
 
 _NETWORK = {"runstart": "network"}
 _RUNNING = {"running", "paused", "restarting"}
 _KEPT_OUTPUT = 64 * 1024
-_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 0.25
-_PATIENCE_S = 60.0
+_PAUSES_S = (0.02, 0.25)
 _STOPPING_S = 30.0
 
 
@@ -113,24 +113,7 @@ class DockerLauncher(Launcher):
         EngineUnreachable
             The engine does not answer, neither at once nor within the time-out, or a minute without one.
         """
-        now = time.monotonic()
-        gives_up_at = None if timeout_s is None else now + timeout_s
-        heard_at, pause_s = now, _SHORTEST_PAUSE_S
-        while True:
-            try:
-                ended = self._look(task)
-                heard_at = time.monotonic()
-            except EngineUnreachable:
-                if time.monotonic() >= (heard_at + _PATIENCE_S if gives_up_at is None else gives_up_at):
-                    raise
-                ended = None
-            if ended is not None:
-                return ended
-            left_s = _LONGEST_PAUSE_S if gives_up_at is None else gives_up_at - time.monotonic()
-            if left_s <= 0.0:
-                return None
-            time.sleep(min(left_s, pause_s))
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        return await_end(lambda: self._look(task), timeout_s, _PAUSES_S)
 
     def logs(self, task: Task) -> str:
         """Return the end of what the task has printed so far, at most 64 kB; nothing of one that is gone."""

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from runstart.errors import Alert, Transient
 from runstart.launchers import _network_manifest as networks
+from runstart.launchers._awaiting import await_end
 from runstart.launchers._cluster_client import ClusterClient, ClusterFailed, ClusterRefused, NotThere, Taken
 from runstart.launchers._containers import OURS, About, container_name, image_of, read_labels
 from runstart.launchers._expired import remove_expired
@@ -28,7 +29,7 @@ from runstart.launchers._pod_log import MOST_LINES, shown
 from runstart.launchers._pod_settings import read_pod_settings
 from runstart.launchers._pod_watch import PodWatch, Watched
 from runstart.launchers._pods import JOB, Pod, has_started, is_lost, is_running, judge_pod, read_time, started_at
-from runstart.launchers.failures import EngineUnreachable, PullFailed, StartFailed, failure_of
+from runstart.launchers.failures import PullFailed, StartFailed, failure_of
 from runstart.launchers.launcher import Ended, Launcher, LaunchSpec, Limits, ListedNetwork, ListedTask, Mount, Task
 
 _NO_PROGRAM = "/runstart/no-such-program"
@@ -37,7 +38,6 @@ _PULL_S = 600.0
 _LEAST_GRACE_S = 1
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
 _STOPPING_S = 30.0
-_PATIENCE_S = 60.0
 _LOST = Ended("lost", None, 0.0, trouble="it was removed from outside")
 
 
@@ -118,7 +118,8 @@ class KubernetesLauncher(Launcher):
         watched = self._watch.of(task.identifier)
         if watched is not None:
             return self._watch.await_end(watched, timeout_s)
-        return self._await_other(task, timeout_s)
+        pauses_s = (_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S)
+        return await_end(lambda: self._look_at_other(task), timeout_s, pauses_s)
 
     def logs(self, task: Task) -> str:
         """Return the end of what the task has printed so far, at most 64 kB.
@@ -297,27 +298,6 @@ class KubernetesLauncher(Launcher):
 
     def _pods_of(self, task: Task) -> Sequence[Pod]:
         return self._client.list("pods", labels=f"{JOB}={task.identifier}")[0]
-
-    def _await_other(self, task: Task, timeout_s: float | None) -> Ended | None:
-        """Return how a task of another process ended; it is asked for again and again."""
-        now = time.monotonic()
-        gives_up_at = None if timeout_s is None else now + timeout_s
-        heard_at, pause_s = now, _SHORTEST_PAUSE_S
-        while True:
-            try:
-                ended = self._look_at_other(task)
-                heard_at = time.monotonic()
-            except EngineUnreachable:
-                if time.monotonic() >= (heard_at + _PATIENCE_S if gives_up_at is None else gives_up_at):
-                    raise
-                ended = None
-            if ended is not None:
-                return ended
-            left_s = _LONGEST_PAUSE_S if gives_up_at is None else gives_up_at - time.monotonic()
-            if left_s <= 0.0:
-                return None
-            time.sleep(min(left_s, pause_s))
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def _look_at_other(self, task: Task) -> Ended | None:
         if pods := self._pods_of(task):
