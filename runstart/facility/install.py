@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from runstart.errors import Alert
@@ -105,15 +105,7 @@ def install_kafka(folder: Path | None = None) -> Path:
     Alert
         If Maven or Java is missing, or Maven could not fetch what is needed.
     """
-    folder = kafka_dir() if folder is None else folder
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(folder.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            _fetch(folder)
-    return folder
+    return complete_folder(kafka_dir() if folder is None else folder, _fetch)
 
 
 def install_podman() -> Path:
@@ -129,9 +121,7 @@ def install_podman() -> Path:
     Alert
         If something is missing and cannot be installed: it names Debian's packages.
     """
-    packages = sorted({package for name, package in _PODMAN_PROGRAMS.items() if find_in_system(name) is None})
-    if packages:
-        install_packages(packages)
+    install_packages_of(_PODMAN_PROGRAMS)
     return Path(find_podman_programs()["podman"])
 
 
@@ -143,46 +133,83 @@ def find_podman_programs() -> dict[str, str]:
     Alert
         If one is missing: it names Debian's packages.
     """
-    found = {name: find_in_system(name) for name in _PODMAN_PROGRAMS}
+    return find_programs(_PODMAN_PROGRAMS, "Podman")
+
+
+def complete_folder(folder: Path, fill: Callable[[Path], None]) -> Path:
+    """Make a folder that is there only when it is complete; of several processes at once one works, the others wait.
+
+    Parameters
+    ----------
+    folder : Path
+        Left as it is if it is there.
+    fill : callable
+        Fills an empty folder, which gets the final name afterwards.
+
+    Returns
+    -------
+    Path
+        The folder, complete.
+    """
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(folder.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            partial = folder.with_name(folder.name + ".partial")
+            # Ours is the lock: what is there was left by an install that was interrupted.
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            fill(partial)
+            partial.rename(folder)
+    return folder
+
+
+def find_programs(programs: Mapping[str, str], user: str) -> dict[str, str]:
+    """Return the paths of programs of the system, by name.
+
+    Parameters
+    ----------
+    programs : mapping of str to str
+        Debian's package of each.
+    user : str
+        What runs them, for the error.
+
+    Raises
+    ------
+    Alert
+        If one is missing: it names Debian's packages.
+    """
+    found = {name: find_in_system(name) for name in programs}
     missing = [name for name, path in found.items() if path is None]
     if missing:
-        packages = " ".join(sorted({_PODMAN_PROGRAMS[name] for name in missing}))
+        packages = " ".join(sorted({programs[name] for name in missing}))
         raise Alert(
-            f"Podman cannot be run without {', '.join(missing)}.",
+            f"{user} cannot be run without {', '.join(missing)}.",
             f"Install them (Debian: apt-get install {packages}), or run this as root.",
         )
     return {name: path for name, path in found.items() if path is not None}
 
 
-def install_packages(packages: list[str]) -> None:
-    """Install Debian's packages where that is possible; what is missing afterwards is told by whoever needs it.
+def install_packages_of(programs: Mapping[str, str]) -> None:
+    """Install Debian's packages of those programs that are missing, where that is possible.
+
+    What is missing afterwards is told by whoever needs it.
 
     Parameters
     ----------
-    packages : list of str
-        Their names.
+    programs : mapping of str to str
+        Debian's package of each.
 
     Raises
     ------
     Alert
         If apt-get fails.
     """
-    apt = shutil.which("apt-get")
-    if apt is None or os.geteuid() != 0:
-        return
-    install = [apt, "-qq", "install", "-y", "--no-install-recommends", *packages]
-    for command in ([apt, "-qq", "update"], install):
-        done = subprocess.run(
-            command,
-            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            what = f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}"
-            raise Alert(what, "See that apt-get reaches its repositories, then try again.")
+    packages = sorted({package for name, package in programs.items() if find_in_system(name) is None})
+    if packages:
+        _install_packages(packages)
 
 
 def find_in_system(name: str) -> str | None:
@@ -217,17 +244,31 @@ def java_program() -> str:
 def _fetch(folder: Path) -> None:
     java_program()
     maven = _program("mvn", "maven")
-    partial = folder.with_name(folder.name + ".partial")
-    # Ours is the lock: what is there was left by an install that was interrupted.
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    (partial / "pom.xml").write_text(_POM)
+    (folder / "pom.xml").write_text(_POM)
     goal = [maven, "-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=libs"]
-    done = subprocess.run(dying_with_us(goal), cwd=partial, capture_output=True, text=True, check=False)
+    done = subprocess.run(dying_with_us(goal), cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         what = f"Maven could not fetch Apache Kafka {KAFKA_VERSION}:\n{(done.stdout + done.stderr)[-3000:]}"
         raise Alert(what, "See that Maven reaches its repository, then try again.")
-    partial.rename(folder)
+
+
+def _install_packages(packages: list[str]) -> None:
+    apt = shutil.which("apt-get")
+    if apt is None or os.geteuid() != 0:
+        return
+    install = [apt, "-qq", "install", "-y", "--no-install-recommends", *packages]
+    for command in ([apt, "-qq", "update"], install):
+        done = subprocess.run(
+            command,
+            env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            what = f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-3000:]}"
+            raise Alert(what, "See that apt-get reaches its repositories, then try again.")
 
 
 def _program(name: str, package: str) -> str:

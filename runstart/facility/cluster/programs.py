@@ -7,7 +7,6 @@ is not written in Go, or is the system's own business, comes from Debian's packa
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runstart.errors import Alert
-from runstart.facility.install import cache_dir, find_in_system, install_packages
+from runstart.facility.install import cache_dir, complete_folder, find_programs, install_packages_of
 from runstart.facility.processes import dying_with_us
 
 _MODULES = Path(__file__).with_name("modules")
@@ -93,19 +92,9 @@ def install_cluster() -> Path:
         If Go is missing or too old, a module cannot be fetched or built, or a package of the system is missing and cannot
         be installed.
     """
-    packages = sorted({package for name, package in _SYSTEM.items() if find_in_system(name) is None})
-    if packages:
-        install_packages(packages)
+    install_packages_of(_SYSTEM)
     find_system_programs()
-    folder = cluster_programs_dir()
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(folder.name + ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            _build(folder)
-    return folder
+    return complete_folder(cluster_programs_dir(), _build)
 
 
 def find_system_programs() -> dict[str, str]:
@@ -116,28 +105,15 @@ def find_system_programs() -> dict[str, str]:
     Alert
         If one is missing: it names Debian's packages.
     """
-    found = {name: find_in_system(name) for name in _SYSTEM}
-    missing = [name for name, path in found.items() if path is None]
-    if missing:
-        packages = " ".join(sorted({_SYSTEM[name] for name in missing}))
-        raise Alert(
-            f"A cluster cannot be run without {', '.join(missing)}.",
-            f"Install them (Debian: apt-get install {packages}), or run this as root.",
-        )
-    return {name: path for name, path in found.items() if path is not None}
+    return find_programs(_SYSTEM, "A cluster")
 
 
 def _build(folder: Path) -> None:
     go = _find_go()
-    partial = folder.with_name(folder.name + ".partial")
-    # Ours is the lock: what is there was left by an install that was interrupted.
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     for module in (*_OTHERS, _kubernetes()):
         for name, package in module.programs.items():
             sys.stderr.write(f"Building {name} ...\n")
-            _run_go(go, module, ["-o", str(partial / name), package])
-    partial.rename(folder)
+            _run_go(go, module, ["-o", str(folder / name), package])
 
 
 def _run_go(go: str, module: _Module, arguments: list[str]) -> None:
