@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import UserDefinedDagsterK8sConfig
 
-from runstart.pod_ends import LOST_NODE_TAINTS, NODE_SILENCE_SECONDS, PENDING_SECONDS
+from runstart.pod_ends import LOST_NODE_TAINTS, NODE_SILENCE_SECONDS, USUAL_PATIENCE, Patience, read_patience
 
-PENDING_VARIABLE = "RUNSTART_POD_PENDING_S"
 MEMORY_VARIABLE = "RUNSTART_POD_MEMORY_LIMIT"
 LEFT_BEHIND_SECONDS = 3600
 
@@ -28,14 +27,14 @@ class PodSettings:
 
     Attributes
     ----------
-    pending_seconds : float
-        How long a pod may wait for its place and its volumes (`RUNSTART_POD_PENDING_S`).
+    patience : Patience
+        How long a pod may wait.
     most_memory : float
         Most memory, in bytes, that a pod gets when it is started again because it ran out
         (`RUNSTART_POD_MEMORY_LIMIT`).
     """
 
-    pending_seconds: float = PENDING_SECONDS
+    patience: Patience = USUAL_PATIENCE
     most_memory: float = math.inf
 
     @classmethod
@@ -52,18 +51,13 @@ class PodSettings:
         Alert
             If a setting does not have its form.
         """
-        from runstart.errors import Alert
         from runstart.sizes import parse_size
 
-        text = environ.get(PENDING_VARIABLE) or str(PENDING_SECONDS)
-        try:
-            pending_seconds = float(text)
-        except ValueError:
-            pending_seconds = math.nan
-        if not 1 <= pending_seconds < math.inf:
-            raise Alert(f"{PENDING_VARIABLE} is {text!r}.", "Give the seconds that a pod may wait, at least 1.")
         limit = environ.get(MEMORY_VARIABLE)
-        return cls(pending_seconds, math.inf if not limit else parse_size(limit, MEMORY_VARIABLE))
+        return cls(
+            patience=read_patience(environ),
+            most_memory=math.inf if not limit else parse_size(limit, MEMORY_VARIABLE),
+        )
 
 
 def with_pod_rules(context: K8sContainerContext) -> K8sContainerContext:

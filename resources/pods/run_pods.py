@@ -3,7 +3,8 @@
 A run's own process does not judge itself when it is told to go: `run_monitoring.max_resume_run_attempts` of the instance is
 1, so that it leaves the verdict to the launcher, which sees whether its pod was deleted, evicted, or reached its deadline.
 What passes by itself is left to Dagster's run retries, with twice the memory where that ran out; what a person must mend is
-not retried.
+not retried. Dagster drops a retry for good if the code location does not answer at that moment, as in an upgrade: it is
+asked for again.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._core.storage.tags import MAX_RETRIES_TAG
+from dagster._core.execution.retries import auto_reexecution_should_retry_run
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, MAX_RETRIES_TAG, WILL_RETRY_TAG
 from dagster_k8s.job import USER_DEFINED_K8S_CONFIG_KEY, get_job_name_from_run_id
 
 from resources.pods.rules import PodSettings
@@ -35,10 +38,19 @@ if TYPE_CHECKING:
 DOUBLINGS_TAG = "runstart/memory_doublings"
 """Tag of a run: how often the memory of its pod was doubled, over all its retries."""
 
+END_TAG, PASSES_TAG = "runstart/pod_end", "runstart/pod_end_passes"
+"""Tags of a run: the name of its pod's end, and whether that passes by itself."""
+
 RUN_ID_LABEL = "dagster/run-id"
 COMPONENT_LABEL = "app.kubernetes.io/component"
 MAKING_SECONDS = 30.0
 """A run that is starting may have no job for so long."""
+
+AGAIN_SECONDS = 30.0
+"""Time between asking for a retry and asking again."""
+
+AGAIN_MOST = timedelta(hours=1)
+"""How long after its end a retry is asked for again."""
 
 _RUN_WORKER, _STEP_WORKER = "run_worker", "step_worker"
 
@@ -100,7 +112,11 @@ class RunPods:
             If the API refuses.
         """
         found = self._read(f"{RUN_ID_LABEL},{COMPONENT_LABEL} in ({_RUN_WORKER},{_STEP_WORKER})")
-        return [*self._remove_those_of_ended_runs(found), *self._end_those_before_start(found, told)]
+        return [
+            *self._remove_those_of_ended_runs(found),
+            *self._end_those_before_start(found, told),
+            *self._retry_again(),
+        ]
 
     def remove_steps(self, run_id: str) -> None:
         """Remove the jobs of a run's steps.
@@ -125,10 +141,10 @@ class RunPods:
         done = []
         for record in records:
             run, job = record.dagster_run, self._of_run(record.dagster_run, found)
-            if job.job is None and time.time() - record.update_timestamp.timestamp() < MAKING_SECONDS:
-                continue
             if run.status == dg.DagsterRunStatus.CANCELING:
                 done += self._cancel(run, job)
+            elif job.job is None and time.time() - record.update_timestamp.timestamp() < MAKING_SECONDS:
+                continue
             elif (end := self._judge(run, job, told)) is not None:
                 done.append(f"Failed run {run.run_id}: {end.name}.")
         return done
@@ -154,8 +170,27 @@ class RunPods:
                 done.append(f"Removed job {each.name}.")
         return done
 
+    def _retry_again(self) -> list[str]:
+        """Ask for retries again that Dagster has promised and dropped."""
+        dropped = dg.RunsFilter(
+            statuses=[dg.DagsterRunStatus.FAILURE],
+            tags={PASSES_TAG: "true", WILL_RETRY_TAG: "false"},
+            updated_after=datetime.now(UTC) - AGAIN_MOST,
+        )
+        done = []
+        for record in self.instance.get_run_records(dropped):
+            run = record.dagster_run
+            is_recent = time.time() - record.update_timestamp.timestamp() < AGAIN_SECONDS
+            if is_recent or AUTO_RETRY_RUN_ID_TAG in run.tags or not _should_be_retried(self.instance, run):
+                continue
+            self.instance.report_run_failed(
+                run, "The retry of this run could not be started; it is asked for again."
+            )
+            done.append(f"Asked again for the retry of run {run.run_id}.")
+        return done
+
     def _judge(self, run: dg.DagsterRun, found: JobPods, told: set[str] | None = None) -> PodEnd | None:
-        judgement = judge_job(self.core, self.namespace, found, pending_seconds=self.settings.pending_seconds)
+        judgement = judge_job(self.core, self.namespace, found, patience=self.settings.patience)
         if (
             judgement.waiting is not None
             and judgement.waiting.is_for_place
@@ -185,11 +220,12 @@ class RunPods:
         lines = "" if found.pod is None else read_last_lines(self.core, found.pod)
         if lines:
             message += f"\nIts last lines:\n{lines}"
+        self.instance.add_run_tags(run.run_id, {END_TAG: end.name, PASSES_TAG: str(is_retried).lower()})
         if is_retried:
             self.instance.report_run_failed(run, message)
         else:
             self._fail_for_good(run, message)
-        self._remove(found, at_once=end.name == "node lost")
+        self._remove(found, grace_seconds=0 if end.name == "node lost" else None)
 
     def _fail_for_good(self, run: dg.DagsterRun, message: str) -> None:
         """Fail a run so that it is not retried; a person's own re-execution, which inherits its tags, is again."""
@@ -220,8 +256,12 @@ class RunPods:
     def _read(self, selector: str) -> dict[str, JobPods]:
         return read_jobs(self.batch, self.core, self.namespace, selector)
 
-    def _remove(self, found: JobPods, *, at_once: bool = False) -> None:
-        remove_job(self.batch, self.core, self.namespace, found, at_once=at_once)
+    def _remove(self, found: JobPods, *, grace_seconds: int | None = None) -> None:
+        remove_job(self.batch, self.core, self.namespace, found, grace_seconds=grace_seconds)
+
+
+def _should_be_retried(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    return bool(auto_reexecution_should_retry_run(instance, run, None))
 
 
 def _run_id(found: JobPods) -> str:

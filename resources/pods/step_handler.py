@@ -122,7 +122,7 @@ class PodStepHandler(K8sStepHandler):
         namespace = str(context.namespace)
         found = self._read(step_handler_context, namespace).get(job_name, JobPods(job_name))
         core = self._api_client.core_api
-        judgement = judge_job(core, namespace, found, pending_seconds=self._settings.pending_seconds)
+        judgement = judge_job(core, namespace, found, patience=self._settings.patience)
         if judgement.waiting is not None and judgement.waiting.is_for_place and job_name not in self._told:
             self._told.add(job_name)
             told = f"The pod of step {step_key} waits: {judgement.waiting.reason}"
@@ -136,7 +136,9 @@ class PodStepHandler(K8sStepHandler):
             return CheckStepHealthResult.healthy()
         said = self._decide(step_key, end, context)
         lines = "" if found.pod is None else read_last_lines(core, found.pod)
-        remove_job(self._api_client.batch_api, core, namespace, found, at_once=end.name == "node lost")
+        # It must have ended before the next one starts: a process that is still importing does not hear that it is to go.
+        grace_seconds = 0 if end.name == "node lost" else 1
+        remove_job(self._api_client.batch_api, core, namespace, found, grace_seconds=grace_seconds)
         shown = f"\nIts last lines:\n{lines}" if lines else ""
         return CheckStepHealthResult.unhealthy(f"{end.name}. {end.reason} {said}".rstrip() + shown)
 

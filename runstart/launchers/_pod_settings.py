@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from runstart.errors import Alert
 from runstart.launchers._pod_volumes import MappedFolder, read_volumes
+from runstart.pod_ends import USUAL_PATIENCE, read_patience
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -38,7 +39,7 @@ class PodSettings:
     namespace: str = "runstart-operators"
     volumes: tuple[MappedFolder, ...] = ()
     user: int = 10001
-    pending_s: float = 120.0
+    pending_s: float = USUAL_PATIENCE.pending_seconds
     pod_pids: int | None = None
     domain: str = "cluster.local"
 
@@ -57,7 +58,7 @@ def read_pod_settings(environ: Mapping[str, str]) -> PodSettings:
         namespace=_matching(environ, "RUNSTART_LAUNCHER_NAMESPACE", usual.namespace, _LABEL),
         volumes=read_volumes(environ.get("RUNSTART_LAUNCHER_VOLUMES", "")),
         user=int(_number(environ, "RUNSTART_LAUNCHER_USER", usual.user)),
-        pending_s=_number(environ, "RUNSTART_POD_PENDING_S", usual.pending_s),
+        pending_s=read_patience(environ).pending_seconds,
         pod_pids=int(pids) or None,
         domain=_matching(environ, "RUNSTART_CLUSTER_DOMAIN", usual.domain, _DOMAIN),
     )

@@ -14,7 +14,7 @@ from typing import Any
 from runstart.launchers._job_manifest import CONTAINER
 from runstart.launchers.failures import ImageNotFound, PullFailed, Unschedulable
 from runstart.launchers.launcher import Ended
-from runstart.pod_ends import PodEnd, end_of_pod
+from runstart.pod_ends import Patience, PodEnd, end_of_pod
 
 Pod = Mapping[str, Any]
 
@@ -65,7 +65,7 @@ def judge_pod(
         return None
     code = None if terminated is None else int(terminated["exitCode"])
     seconds = 0.0 if terminated is None else _seconds(terminated)
-    end = end_of_pod(pod, events, now=now, pending_seconds=_patience_s(pending_s, events))
+    end = end_of_pod(pod, events, now=now, patience=_patience(pending_s, events))
     if stopped_here and is_over and (end is None or end.name in ("deleted", "evicted", "node lost")):
         return Ended("stopped", code, seconds)
     if end is None:
@@ -104,7 +104,7 @@ def is_lost(pod: Pod, now: datetime | None = None) -> bool:
     """Return whether the pod's node does not answer any more, so that nobody says how the task ended."""
     if _disruption(pod) in _LOST:
         return True
-    end = end_of_pod(pod, now=now, pending_seconds=_EVER_S)
+    end = end_of_pod(pod, now=now, patience=Patience(_EVER_S, _EVER_S))
     return end is not None and end.name == "node lost"
 
 
@@ -167,6 +167,7 @@ def _seconds(terminated: Mapping[str, Any]) -> float:
     return max(0.0, seconds)
 
 
-def _patience_s(pending_s: float, events: Sequence[Pod]) -> float:
+def _patience(pending_s: float, events: Sequence[Pod]) -> Patience:
     """Return how long a pod may wait: without end while its image is being pulled."""
-    return _EVER_S if events and events[-1].get("reason") == "Pulling" else pending_s
+    seconds = _EVER_S if events and events[-1].get("reason") == "Pulling" else pending_s
+    return Patience(seconds, seconds)

@@ -9,6 +9,7 @@ from runstart.pod_ends.ends import (
     end_of_pod,
 )
 from runstart.pod_ends.memory import MOST_DOUBLINGS, double_memory, parse_quantity, quantity
+from runstart.pod_ends.patience import USUAL_PATIENCE, Patience, read_patience
 from runstart.pod_ends.reading import (
     JobPods,
     Judgement,
@@ -18,16 +19,17 @@ from runstart.pod_ends.reading import (
     read_last_lines,
     remove_job,
 )
-from runstart.pod_ends.waiting import PENDING_SECONDS, Waiting, waits_for
+from runstart.pod_ends.waiting import Waiting, waits_for
 
 __all__ = [
     "LOST_NODE_TAINTS",
     "MOST_DOUBLINGS",
     "NODE_SILENCE_SECONDS",
-    "PENDING_SECONDS",
+    "USUAL_PATIENCE",
     "EndName",
     "JobPods",
     "Judgement",
+    "Patience",
     "PodEnd",
     "Waiting",
     "double_memory",
@@ -39,6 +41,7 @@ __all__ = [
     "read_events",
     "read_jobs",
     "read_last_lines",
+    "read_patience",
     "remove_job",
     "waits_for",
 ]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from runstart.pod_ends._reasons import EVICTED, FAILED_START, IMAGE_PULL, OUTAGES
 from runstart.pod_ends._statuses import (
     Json,
     condition_of,
@@ -25,7 +26,8 @@ from runstart.pod_ends._statuses import (
     was_ended_by_deletion,
     when,
 )
-from runstart.pod_ends.waiting import PENDING_SECONDS, Waiting, is_overdue, job_waits_for, sentence, waits_for
+from runstart.pod_ends.patience import USUAL_PATIENCE, Patience
+from runstart.pod_ends.waiting import Waiting, is_overdue, job_waits_for, sentence, waits_for
 
 EndName = Literal[
     "deleted",
@@ -48,43 +50,6 @@ _RETRIED = frozenset({"deleted", "evicted", "out of memory", "node lost"})
 LOST_NODE_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 _DISRUPTION = "DisruptionTarget"  # the condition of a pod that Kubernetes ends for the sake of others
 _BY_TAINT = "DeletionByTaintManager"
-# A kubelet ends a pod, or turns it away when it arrives, with one of these reasons.
-_EVICTED = frozenset(
-    {"Evicted", "Preempting", "Shutdown", "NodeShutdown", "Terminated", "OutOfcpu", "OutOfmemory", "OutOfpods"}
-)
-_IMAGE_PULL = frozenset(
-    {
-        "ErrImagePull",
-        "ImagePullBackOff",
-        "InvalidImageName",
-        "ErrImageNeverPull",
-        "ImageInspectError",
-        "RegistryUnavailable",
-        "SignatureValidationFailed",
-    }
-)
-# What a registry, or the way to it, says when it is away. Anything else is about the image's name or its rights.
-_OUTAGES = (
-    "timeout",
-    "connection refused",
-    "connection reset",
-    "too many requests",
-    "unavailable",
-    "misbehaving",
-    "bad gateway",
-    "eof",
-)
-_FAILED_START = frozenset(
-    {
-        "CreateContainerConfigError",
-        "CreateContainerError",
-        "RunContainerError",
-        "StartError",
-        "ContainerCannotRun",
-        "PreStartHookError",
-        "PostStartHookError",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -116,7 +81,7 @@ def end_of_job(
     *,
     name: str = "",
     now: datetime | None = None,
-    pending_seconds: float = PENDING_SECONDS,
+    patience: Patience = USUAL_PATIENCE,
 ) -> PodEnd | None:
     """Return how the one pod of a job ended, or None while it may still start, or runs.
 
@@ -130,7 +95,7 @@ def end_of_job(
         Events of the job and of its pods.
     name : str, optional
         The job's name, to be told when the job is gone.
-    now, pending_seconds
+    now, patience
         As in `end_of_pod`.
     """
     if job is None:
@@ -143,12 +108,13 @@ def end_of_job(
         return _end("deadline", f"The pod of job {named} reached its deadline: {_said(failure)}")
     newest = newest_of(pods)
     if newest is not None:
-        return end_of_pod(newest, events, now=now, pending_seconds=pending_seconds)
+        return end_of_pod(newest, events, now=now, patience=patience)
     if failure:
         return _end_of_vanished(named, failure, events)
     if condition_of(job, "Complete"):
         return PodEnd("exit", f"The pod of job {named} exited with code 0.", is_retried=False, exit_code=0)
-    return _end_by_waiting(job, job_waits_for(job, None, events), now or datetime.now(UTC), pending_seconds)
+    waiting = job_waits_for(job, None, events)
+    return _end_by_waiting(job, waiting, now or datetime.now(UTC), patience)
 
 
 def end_of_pod(
@@ -156,7 +122,7 @@ def end_of_pod(
     events: Sequence[Json] = (),
     *,
     now: datetime | None = None,
-    pending_seconds: float = PENDING_SECONDS,
+    patience: Patience = USUAL_PATIENCE,
 ) -> PodEnd | None:
     """Return how a pod ended, or None while it may still start, or runs.
 
@@ -168,8 +134,8 @@ def end_of_pod(
         Events of the pod; they tell a lost node from one that asked the pod to leave, and why a pod does not start.
     now : datetime, optional
         The time now; that of the system by default.
-    pending_seconds : float, optional
-        How long a pod may wait for its place and its volumes, in seconds.
+    patience : Patience, optional
+        How long the pod may wait.
     """
     status = pod.get("status") or {}
     named, said = name_of(pod), _said(status)
@@ -177,7 +143,7 @@ def end_of_pod(
         return _end("deadline", f"The pod {named} reached its deadline: {said}")
     if status.get("reason") == "NodeLost":
         return _end("node lost", f"The node of pod {named} is lost: {said}")
-    if status.get("reason") in _EVICTED:
+    if status.get("reason") in EVICTED:
         return _end("evicted", f"The pod {named} was evicted ({status['reason']}): {said}")
     disruption = condition_of(pod, _DISRUPTION)
     if disruption:
@@ -190,7 +156,7 @@ def end_of_pod(
         or _end_of_init(pod)
         or _end_before_start(pod)
         or _end_by_exit(pod)
-        or _end_by_waiting(pod, waits_for(pod, events), now, pending_seconds)
+        or _end_by_waiting(pod, waits_for(pod, events), now, patience)
     )
 
 
@@ -281,14 +247,14 @@ def _end_before_start(pod: Json) -> PodEnd | None:
         state = container.get("state") or {}
         waiting = state.get("waiting") or state.get("terminated") or {}
         reason = waiting.get("reason")
-        if reason in _IMAGE_PULL:
+        if reason in IMAGE_PULL:
             said = _said(waiting)
             return _end(
                 "image pull",
                 f"The image {container.get('image', '')} of pod {name_of(pod)} cannot be pulled ({reason}): {said}",
-                is_retried=any(each in said.lower() for each in _OUTAGES),
+                is_retried=any(each in said.lower() for each in OUTAGES),
             )
-        if reason in _FAILED_START:
+        if reason in FAILED_START:
             return _end(
                 "failed start",
                 f"The container {container['name']} of pod {name_of(pod)} cannot start ({reason}): {_said(waiting)}",
@@ -312,11 +278,14 @@ def _end_by_exit(pod: Json) -> PodEnd | None:
     return None
 
 
-def _end_by_waiting(thing: Json, waiting: Waiting | None, now: datetime, pending_seconds: float) -> PodEnd | None:
-    if waiting is None or not is_overdue(thing, now, pending_seconds):
+def _end_by_waiting(thing: Json, waiting: Waiting | None, now: datetime, patience: Patience) -> PodEnd | None:
+    if waiting is None:
+        return None
+    seconds = patience.room_seconds if waiting.is_in_queue else patience.pending_seconds
+    if not is_overdue(thing, now, seconds):
         return None
     name: EndName = "unschedulable" if waiting.is_for_place else "failed start"
-    reason = f"{name_of(thing)} has not started for {pending_seconds:.0f} s: {waiting.reason}"
+    reason = f"{name_of(thing)} has not started for {seconds:.0f} s: {waiting.reason}"
     return _end(name, reason, is_retried=any(taint in reason for taint in LOST_NODE_TAINTS))
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from runstart.pod_ends._statuses import Json, name_of
 from runstart.pod_ends.ends import PodEnd, end_of_job, newest_of
-from runstart.pod_ends.waiting import PENDING_SECONDS, Waiting, job_waits_for
+from runstart.pod_ends.patience import USUAL_PATIENCE, Patience
+from runstart.pod_ends.waiting import Waiting, job_waits_for
 
 if TYPE_CHECKING:
     from kubernetes.client import BatchV1Api, CoreV1Api
@@ -92,7 +93,7 @@ def judge_job(
     found: JobPods,
     *,
     now: datetime | None = None,
-    pending_seconds: float = PENDING_SECONDS,
+    patience: Patience = USUAL_PATIENCE,
 ) -> Judgement:
     """Return how a job ended or what it waits for; reads events where they matter.
 
@@ -104,7 +105,7 @@ def judge_job(
         Of the job.
     found : JobPods
         The job, as it was read.
-    now, pending_seconds
+    now, patience
         As in `end_of_pod`.
 
     Raises
@@ -112,13 +113,13 @@ def judge_job(
     kubernetes.client.exceptions.ApiException
         If the API refuses.
     """
-    end = end_of_job(found.job, found.pods, name=found.name, now=now, pending_seconds=pending_seconds)
+    end = end_of_job(found.job, found.pods, name=found.name, now=now, patience=patience)
     waiting = None if found.job is None else job_waits_for(found.job, found.pod)
     is_plain = end is None or end.name in {"exit", "out of memory", "image pull", "init failure", "deadline"}
     if is_plain and waiting is None:
         return Judgement(end)
     events = read_events(core, namespace, [found.name, *(name_of(pod) for pod in found.pods)])
-    end = end_of_job(found.job, found.pods, events, name=found.name, now=now, pending_seconds=pending_seconds)
+    end = end_of_job(found.job, found.pods, events, name=found.name, now=now, patience=patience)
     if end is not None or found.job is None:
         return Judgement(end)
     return Judgement(waiting=job_waits_for(found.job, found.pod, events))
@@ -178,7 +179,7 @@ def read_last_lines(core: CoreV1Api, pod: Json, lines: int = LAST_LINES) -> str:
 
 
 def remove_job(
-    batch: BatchV1Api, core: CoreV1Api, namespace: str, found: JobPods, *, at_once: bool = False
+    batch: BatchV1Api, core: CoreV1Api, namespace: str, found: JobPods, *, grace_seconds: int | None = None
 ) -> None:
     """Remove a job and its pods; what is gone already is well.
 
@@ -190,8 +191,9 @@ def remove_job(
         Of the job.
     found : JobPods
         The job, as it was read.
-    at_once : bool, optional
-        Whether not to wait for the processes to end, nor for the word of a node that may be lost.
+    grace_seconds : int, optional
+        How long the pods' processes may take to end; by default as long as the pods say. With 0, not even the word of the
+        node is waited for, which may be lost.
 
     Raises
     ------
@@ -199,7 +201,7 @@ def remove_job(
         If the API refuses.
     """
     _unless_gone(batch.delete_namespaced_job, found.name, namespace, propagation_policy="Background")
-    grace = {"grace_period_seconds": 0} if at_once else {}
+    grace = {} if grace_seconds is None else {"grace_period_seconds": grace_seconds}
     for pod in found.pods:
         _unless_gone(core.delete_namespaced_pod, name_of(pod), namespace, **grace)
 

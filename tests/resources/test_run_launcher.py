@@ -144,6 +144,13 @@ def test_what_is_overridden_is_as_it_was_in_dagster(parent: Any, method: str, pa
     assert ", ".join(inspect.signature(getattr(parent, method)).parameters) == parameters
 
 
+def test_dagster_drops_a_retry_that_it_cannot_start() -> None:
+    from dagster._daemon.auto_run_reexecution import auto_run_reexecution
+
+    source = inspect.getsource(auto_run_reexecution.consume_new_runs_for_automatic_reexecution)
+    assert 'new_tags={WILL_RETRY_TAG: "false"}' in source
+
+
 def test_dagster_disregards_a_run_that_its_launcher_has_failed() -> None:
     from dagster._daemon.monitoring import run_monitoring
 

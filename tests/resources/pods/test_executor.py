@@ -88,6 +88,10 @@ def test_step_whose_pod_was_taken_away_is_done_again(run: Run, end: str) -> None
     assert f"health check: {name}. " in said
     assert "It is started again." in said
     assert outcome.cluster.created[0].metadata.name not in outcome.cluster.jobs
+    grace = 0 if end == "node silent" else 1
+    assert all(
+        options["grace_period_seconds"] == grace for kind, _, options in outcome.cluster.removed if kind == "pod"
+    )
 
 
 def test_step_that_runs_out_of_memory_gets_twice_as_much_and_once_more(run: Run) -> None:

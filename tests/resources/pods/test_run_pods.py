@@ -13,6 +13,7 @@ from fake_kubernetes import FakeKubernetes
 from resources.pods import PodSettings, RunPods
 from resources.pods.run_pods import DOUBLINGS_TAG
 from runstart.errors import Alert
+from runstart.pod_ends import Patience
 
 STARTED, STARTING = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING
 FAILURE, CANCELED = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
@@ -169,7 +170,7 @@ def test_run_without_a_limit_is_retried_as_it_is(place: Place) -> None:
 
 def test_what_a_run_waits_for_is_told_once(instance: dg.DagsterInstance) -> None:
     instance.wipe()
-    place = Place(instance, pending_seconds=10**9)
+    place = Place(instance, patience=Patience(10**9, 10**9))
     run = place.run("unschedulable", STARTING)
     told: set[str] = set()
     place.pods.look_after(told)
@@ -191,8 +192,7 @@ def test_run_that_is_just_being_started_has_time_to_get_its_job(place: Place) ->
     assert place.now(run).status is STARTING
 
 
-def test_run_that_was_stopped_before_it_started_is_canceled(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resources.pods.run_pods.MAKING_SECONDS", -1.0)
+def test_run_that_was_stopped_before_it_started_is_canceled(place: Place) -> None:
     run = place.run(None, dg.DagsterRunStatus.CANCELING)
     place.pods.look_after(set())
 
@@ -233,6 +233,62 @@ def test_steps_of_a_run_are_removed(place: Place) -> None:
     assert set(place.api.jobs) == {f"dagster-run-{run.run_id}"}
 
 
+def drop_retry(place: Place, run: dg.DagsterRun) -> None:
+    """Do as Dagster does when it cannot start a retry."""
+    place.instance.add_run_tags(run.run_id, {"dagster/will_retry": "false"})
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resources.pods.run_pods.AGAIN_SECONDS", -1.0)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_retry_that_dagster_has_dropped_is_asked_for_again(place: Place) -> None:
+    run = place.run("evicted, gone")
+    place.pods.find_end(run)
+    drop_retry(place, run)
+    (done,) = place.pods.look_after(set())
+
+    assert run.run_id in done
+    assert place.now(run).tags["dagster/will_retry"] == "true"
+    assert place.pods.look_after(set()) == [], "asked for once"
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("recorded", ["image never pulled", "job past its deadline"])
+def test_retry_that_was_not_wanted_is_not_asked_for(place: Place, recorded: str) -> None:
+    run = place.run(recorded)
+    place.pods.find_end(run)
+
+    assert place.pods.look_after(set()) == []
+    assert place.now(run).tags["dagster/will_retry"] == "false"
+
+
+@pytest.mark.usefixtures("at_once")
+def test_retry_is_not_asked_for_beyond_the_last(place: Place) -> None:
+    run = place.run("evicted, gone", **{"dagster/max_retries": "0"})
+    place.pods.find_end(run)
+
+    assert place.now(run).tags["dagster/will_retry"] == "false"
+    assert place.pods.look_after(set()) == []
+
+
+def test_retry_that_has_just_been_promised_is_left_to_dagster(place: Place) -> None:
+    run = place.run("evicted, gone")
+    place.pods.find_end(run)
+    drop_retry(place, run)
+
+    assert place.pods.look_after(set()) == []
+
+
+def test_end_is_a_tag_of_its_run(place: Place) -> None:
+    run = place.run("evicted, gone")
+    place.pods.find_end(run)
+
+    assert place.now(run).tags["runstart/pod_end"] == "evicted"
+
+
 @pytest.mark.parametrize("text", ["soon", "0", "inf", "nan", "-5"])
 def test_time_that_pods_may_wait_is_checked(text: str) -> None:
     with pytest.raises(Alert, match="RUNSTART_POD_PENDING_S"):
@@ -241,5 +297,5 @@ def test_time_that_pods_may_wait_is_checked(text: str) -> None:
 
 def test_settings_are_those_of_the_environment() -> None:
     environ = {"RUNSTART_POD_PENDING_S": "60", "RUNSTART_POD_MEMORY_LIMIT": "64GiB"}
-    assert PodSettings.from_environment(environ) == PodSettings(60.0, 64 * 2**30)
+    assert PodSettings.from_environment(environ) == PodSettings(Patience(60.0, 3600.0), 64 * 2**30)
     assert PodSettings.from_environment({}) == PodSettings()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fake_kubernetes import RECORDED
 
-from runstart.pod_ends import NODE_SILENCE_SECONDS, EndName, PodEnd, end_of_job, end_of_pod
+from runstart.pod_ends import NODE_SILENCE_SECONDS, EndName, Patience, PodEnd, end_of_job, end_of_pod
 
 LATER = datetime(2026, 11, 26, 9, tzinfo=UTC)
 
@@ -58,7 +58,7 @@ PASS = {"deleted", "evicted", "out of memory", "node lost"}
 
 def end_of(recorded: str, now: datetime = LATER, **changes: Any) -> PodEnd | None:
     case = copy.deepcopy(RECORDED[recorded]) | changes
-    return end_of_job(case["job"], case["pods"], case["events"], now=now, pending_seconds=30)
+    return end_of_job(case["job"], case["pods"], case["events"], now=now, patience=Patience(30, 30))
 
 
 def pod_of(recorded: str) -> dict[str, Any]:
@@ -78,6 +78,34 @@ def test_end_has_its_name_its_reason_and_its_rule(recorded: str) -> None:
 
 def test_pod_that_runs_has_not_ended() -> None:
     assert end_of("running", datetime(2026, 11, 26, 6, 59, tzinfo=UTC)) is None
+
+
+IN_QUEUE = [
+    "1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.",
+    "1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Insufficient cpu.",
+    "2 Insufficient memory, 1 node(s) didn't match. preemption: 0/3 nodes are available: 1 Preemption is not helpful, 2 No",
+    "1 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never.",
+    "1 Too many pods. preemption: not eligible due to preemptionPolicy=Never.",
+]
+IN_VAIN = [
+    "1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.",
+    "3 node(s) had untolerated taint(s). preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.",
+    "1 node(s) didn't match Pod's node affinity/selector. preemption: not eligible due to preemptionPolicy=Never.",
+]
+
+
+@pytest.mark.parametrize("said", [*IN_QUEUE, *IN_VAIN])
+def test_pod_may_wait_for_others_to_make_room_for_longer_than_in_vain(said: str) -> None:
+    case = copy.deepcopy(RECORDED["unschedulable"])
+    (condition,) = (each for each in case["pods"][0]["status"]["conditions"] if each["type"] == "PodScheduled")
+    condition["message"] = f"0/1 nodes are available: {said}"
+    made = datetime.fromisoformat(case["pods"][0]["metadata"]["creationTimestamp"])
+
+    def has_ended(seconds: float) -> bool:
+        now = made + timedelta(seconds=seconds)
+        return end_of_pod(case["pods"][0], now=now, patience=Patience(30, 300)) is not None
+
+    assert [has_ended(seconds) for seconds in (29, 31, 299, 301)] == [False, said in IN_VAIN, said in IN_VAIN, True]
 
 
 @pytest.mark.parametrize("recorded", ["unschedulable", "volume missing", "priority class missing"])

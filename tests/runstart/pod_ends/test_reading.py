@@ -10,7 +10,7 @@ import urllib3.exceptions
 from fake_kubernetes import FakeKubernetes
 from kubernetes.client.exceptions import ApiException
 
-from runstart.pod_ends import JobPods, judge_job, read_jobs, read_last_lines, remove_job
+from runstart.pod_ends import JobPods, Patience, judge_job, read_jobs, read_last_lines, remove_job
 
 NOW = datetime(2026, 11, 26, 9, tzinfo=UTC)
 
@@ -20,7 +20,7 @@ def read(api: FakeKubernetes, selector: str = "") -> dict[str, JobPods]:
 
 
 def judge(api: FakeKubernetes, found: JobPods) -> Any:
-    return judge_job(api, "runstart", found, now=NOW, pending_seconds=30)  # type: ignore[arg-type]
+    return judge_job(api, "runstart", found, now=NOW, patience=Patience(30, 30))  # type: ignore[arg-type]
 
 
 def test_jobs_are_read_with_their_pods() -> None:
@@ -107,7 +107,7 @@ def test_job_is_removed_with_its_pods_and_once_more_without_harm() -> None:
 def test_pod_of_a_lost_node_is_removed_without_its_word() -> None:
     api = FakeKubernetes()
     api.put("node silent", "job")
-    remove_job(api, api, "runstart", read(api)["job"], at_once=True)  # type: ignore[arg-type]
+    remove_job(api, api, "runstart", read(api)["job"], grace_seconds=0)  # type: ignore[arg-type]
 
     assert ("pod", "job-9t4dm", {"grace_period_seconds": 0}) in api.removed
 
