@@ -4,7 +4,7 @@ The environment says which deployment this is, once:
 
 RUNSTART_DEPLOYMENT
     `laptop` (the default: everything in process) or `cluster` (steps in pods of their own).
-RUNSTART_POD_PENDING_S, RUNSTART_POD_MEMORY_LIMIT
+RUNSTART_POD_PENDING_S, RUNSTART_POD_ROOM_S, RUNSTART_POD_MEMORY_LIMIT
     How long pods may wait for their place, and most memory that those get which ran out of it: see `resources/pods`.
 RUNSTART_INSTRUMENTS
     Path of instruments.toml; the one beside this file by default.

@@ -6,6 +6,7 @@ from runstart.facility.host_image import HOST_IMAGE, host_mounts, make_host_imag
 from runstart.facility.install import install_kafka, install_podman
 from runstart.facility.ioc import SampleEnvironmentIoc
 from runstart.facility.podman import Podman
+from runstart.facility.postgres import PostgresServer
 from runstart.facility.processes import Server, accepts_connections, dying_with_us, free_port
 from runstart.facility.s3 import S3Server
 from runstart.facility.secured_broker import SecuredKafka
@@ -17,6 +18,7 @@ __all__ = [
     "Certificates",
     "EmbeddedBroker",
     "Podman",
+    "PostgresServer",
     "S3Server",
     "SampleEnvironmentIoc",
     "SecuredKafka",

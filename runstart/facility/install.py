@@ -1,9 +1,9 @@
-"""What the real servers need: Apache Kafka, fetched once by Maven; Podman, of the system's packages; a cluster's programs.
+"""What the real servers need: Apache Kafka by Maven, Podman and PostgreSQL of the system's packages, a cluster's programs.
 
 Kafka goes into a cache outside the checkout. Its folder appears under its final name only when it is complete, so an
 interrupted install leaves nothing that could be used, and of several at once one works while the others wait. Podman
-is installed where that is allowed: on Debian, for root. `python -m runstart.facility.install kafka podman cluster` does
-all from the shell.
+and PostgreSQL are installed where that is allowed: on Debian, for root. From the shell all of this is done by
+`python -m runstart.facility.install kafka podman cluster postgresql`.
 """
 
 from __future__ import annotations
@@ -284,10 +284,17 @@ def _install_cluster() -> Path:
     return install_cluster()
 
 
+def _install_postgresql() -> Path:
+    from runstart.facility.postgres import install_postgresql
+
+    return install_postgresql()
+
+
 _INSTALLERS: dict[str, Callable[[], Path]] = {
     "kafka": install_kafka,
     "podman": install_podman,
     "cluster": _install_cluster,
+    "postgresql": _install_postgresql,
 }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import importlib.metadata
 import io
 import os
 import re
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runstart import __version__
 from runstart.errors import Alert, Transient
 from runstart.fits.astropy_fits import quiet
 from runstart.fits.keywords import is_structural
@@ -129,7 +129,7 @@ def _primary(key: str) -> Any:
 
     hdu = fits.PrimaryHDU()
     hdu.header["EXTEND"] = (True, "there are extensions")
-    hdu.header["CREATOR"] = (f"Runstart {importlib.metadata.version('runstart')}", "software")
+    hdu.header["CREATOR"] = (f"Runstart {__version__}", "software")
     if key:
         # A comment would not fit behind 64 digits.
         hdu.header["RSTRTKEY"] = key
