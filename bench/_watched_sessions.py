@@ -25,7 +25,7 @@ from runstart.sessions import (
     new_session_id,
     run_session,
 )
-from runstart.sessions.control_hub import Sender
+from runstart.sessions.doors import Sender
 from runstart.sessions.folders import find_session_folders
 from runstart.sessions.wiring import ProcessWiring
 from runstart.specifications import find_operators

@@ -306,8 +306,8 @@ class Launcher(ABC):
 
         Raises
         ------
-        Alert
-            It is not known.
+        Transient
+            There is no way to them just now.
         """
         raise AssertionError(f"{self.name} are on this machine")
 

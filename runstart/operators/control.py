@@ -2,6 +2,9 @@
 
 The thread goes on while the operator's function works, or hangs: a session can tell one from the other by what it is
 told. An operator without a session has nobody to report to.
+
+Where no file outlives the process, its counts go with each sign of life, which then come more often; its last ones are its
+last word, for which it waits until the session has heard it.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from runstart.operators.connections import notice_vanished_peers
 from runstart.operators.outbox import Outbox
 from runstart.operators.wake import Wake
 
@@ -22,9 +26,11 @@ if TYPE_CHECKING:
     import zmq
 
     from runstart.operators.messages import BytesLike
+    from runstart.operators.order import Order
     from runstart.operators.publishing import Published
 
 _STATUS_S = 0.5
+_COUNTS_S = 0.1
 _LAST_WORDS_S = 2.0
 
 Command = dict[str, Any]
@@ -90,16 +96,25 @@ class SessionControl(Control):
         Of this process.
     uri : str
         The session's socket.
-    identity : str
-        Of this process, in the session.
+    order : Order
+        Says who this process is, how it proves that, and whether it has a file to count in.
     """
 
-    def __init__(self, context: zmq.Context[Any], uri: str, identity: str) -> None:
+    def __init__(self, context: zmq.Context[Any], uri: str, order: Order) -> None:
         import zmq
 
         super().__init__()
+        self._tells_counts = order.counters is None
+        self._status_s = _COUNTS_S if self._tells_counts else _STATUS_S
+        self._awaits_answer = False
         self._socket = context.socket(zmq.DEALER)
-        self._socket.setsockopt(zmq.IDENTITY, identity.encode())
+        self._socket.setsockopt(zmq.IDENTITY, order.identity.encode())
+        if order.control_key is not None:
+            notice_vanished_peers(self._socket)
+            own_key, own_private_key = zmq.curve_keypair()
+            self._socket.setsockopt(zmq.CURVE_SERVERKEY, order.control_key.encode())
+            self._socket.setsockopt(zmq.CURVE_PUBLICKEY, own_key)
+            self._socket.setsockopt(zmq.CURVE_SECRETKEY, own_private_key)
         self._socket.connect(uri)
         self._outbox = Outbox()
         self._waiting: Sequence[BytesLike] | None = None
@@ -120,7 +135,10 @@ class SessionControl(Control):
         self._status = status
 
     def close(self) -> None:
-        """Say what was not said yet, for two seconds, and end."""
+        """Say what was not said yet, the last counts too where they are told, for two seconds, and end."""
+        if self._tells_counts:
+            self._awaits_answer = True
+            self.tell({"kind": "ended", **self._status()})
         self._closes_at = time.monotonic() + _LAST_WORDS_S
         self._said.set()
         self._thread.join()
@@ -141,9 +159,10 @@ class SessionControl(Control):
             closes_at = self._closes_at  # read before the rest is said: what is put before closing is said
             self._hear()
             self._say()
-            is_over = closes_at is not None and (self._waiting is None or time.monotonic() > closes_at)
+            has_said_all = self._waiting is None and not self._awaits_answer
+            is_over = closes_at is not None and (has_said_all or time.monotonic() > closes_at)
             if time.monotonic() >= next_status:
-                next_status = time.monotonic() + _STATUS_S
+                next_status = time.monotonic() + self._status_s
                 self._tell_status()
         # What the socket has taken is sent for a time; the session may be gone.
         self._socket.close(linger=int(_LAST_WORDS_S * 1000))
@@ -161,6 +180,8 @@ class SessionControl(Control):
                 sys.stderr.write("The session has sent something that is no command; it was left out.\n")
             elif command["kind"] == "stop":
                 self.stop()
+            elif command["kind"] == "heard":
+                self._awaits_answer = False
             else:
                 self.commands.append(command)
                 self.wake.set()

@@ -1,7 +1,8 @@
 """What an operator's process counts, in a file that outlives it, so that a message that dies with it is missed.
 
 The file is 55 whole numbers of 64 bits, little-endian, mapped into memory: counting is a store to memory, and what was
-counted is there whatever kills the process. One thread counts; anybody may read.
+counted is there whatever kills the process. One thread counts; anybody may read. A process that shares no file with its
+session, such as a pod, counts in memory of its own, and tells its counts: those since the last time die with it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _SENT = len(_NAMES)
 _SENT_BYTES = _SENT + MOST_OUTPUTS
 _COUNT = _SENT_BYTES + MOST_OUTPUTS
 _FORM = struct.Struct(f"<{_COUNT}q")
+_LARGEST = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,13 @@ def make_counters(path: Path, *, open_to_all: bool = False) -> None:
         file.write(bytes(_FORM.size))
         if open_to_all:
             os.fchmod(descriptor, 0o666)
+
+
+def read_told_counters(told: object) -> CounterValues:
+    """Return counters that a process has told, as JSON has them; what has not their form counts as 0."""
+    table = told if isinstance(told, dict) else {}
+    plain = {name: _whole(table.get(name)) for name in _NAMES}
+    return CounterValues(**plain, sent=_wholes(table.get("sent")), sent_bytes=_wholes(table.get("sent_bytes")))
 
 
 class Counters:
@@ -177,3 +186,12 @@ class Counters:
 def _values(numbers: tuple[int, ...]) -> CounterValues:
     plain = dict(zip(_NAMES, numbers, strict=False))
     return CounterValues(**plain, sent=numbers[_SENT:_SENT_BYTES], sent_bytes=numbers[_SENT_BYTES:])
+
+
+def _wholes(told: object) -> tuple[int, ...]:
+    numbers = [_whole(number) for number in told[:MOST_OUTPUTS]] if isinstance(told, list) else []
+    return tuple(numbers + [0] * (MOST_OUTPUTS - len(numbers)))
+
+
+def _whole(told: object) -> int:
+    return told if type(told) is int and 0 <= told <= _LARGEST else 0

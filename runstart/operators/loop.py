@@ -122,8 +122,14 @@ class Loop:
             "state": self._state(),
             "error": self._error,
             "in_a_row": self._in_a_row,
-            "counters": asdict(self._counters.values()),
+            **self._counted(),
         }
+
+    def _counted(self) -> dict[str, Any]:
+        counters = self._counters.values()
+        since_ns = counters.busy_since_ns
+        # The session's clock may be another machine's.
+        return {"counters": asdict(counters), "busy_ns": time.monotonic_ns() - since_ns if since_ns else 0}
 
     def _state(self) -> str:
         if self._outputs.is_waiting:
@@ -316,7 +322,7 @@ class Loop:
         finally:
             self._rest()
         self._has_finished = True
-        self._control.tell({"kind": "finished"})
+        self._control.tell({"kind": "finished", **self._counted()})
 
     def _be_busy(self) -> int:
         started = time.monotonic_ns()

@@ -35,8 +35,12 @@ class Order:
         Sockets by port: those to connect to, and those to bind, one for each operator behind.
     control : str or None
         The session's socket.
+    control_key : str or None
+        The key by which the session is known, if its socket is on a network.
+    control_token : str
+        Shows the session that it is this process who speaks.
     counters : Path or None
-        File to count in.
+        File to count in; None: the session is told the counts.
     data_directory : Path or None
         Where mount parameters are; None: they have to be linked.
     queue : int
@@ -54,6 +58,8 @@ class Order:
     inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     outputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     control: str | None = None
+    control_key: str | None = None
+    control_token: str = ""
     counters: Path | None = None
     data_directory: Path | None = None
     queue: int = _QUEUE
@@ -62,7 +68,8 @@ class Order:
     @property
     def identity(self) -> str:
         """The process among all of the session."""
-        return f"{self.operator}/{self.replica}/{self.incarnation}"
+        name = f"{self.operator}/{self.replica}/{self.incarnation}"
+        return f"{name}/{self.control_token}" if self.control_token else name
 
     @property
     def is_own(self) -> bool:
@@ -90,7 +97,7 @@ def read_order(text: str) -> Order:
     """
     try:
         told = json.loads(text)
-        counters, control = told.get("counters"), told.get("control")
+        counters, control, key = told.get("counters"), told.get("control"), told.get("control_key")
         return Order(
             session=str(told["session"]),
             operator=str(told["operator"]),
@@ -101,6 +108,8 @@ def read_order(text: str) -> Order:
             inputs=_read_ports(told["inputs"]),
             outputs=_read_ports(told["outputs"]),
             control=None if control is None else str(control),
+            control_key=None if key is None else str(key),
+            control_token=str(told.get("control_token", "")),
             counters=None if counters is None else Path(counters),
             data_directory=Path(told["data_directory"]),
             queue=int(told["queue"]),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from runstart.operators.connections import notice_vanished_peers
 from runstart.operators.delivery import Delivery
 from runstart.operators.messages import BytesLike, BytesMessage, count_bytes, encode
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from runstart.operators.wake import Wake
 
 _WAIT_MS = 250
-_VANISHED_S = 5  # without an answer of its kernel a peer is gone
 
 
 class Stopped(Exception):
@@ -57,7 +57,7 @@ class Inputs:
         self._turn = 0
         for port, uris in ports.items():
             socket = context.socket(zmq.PULL)
-            _notice_vanished_peers(socket)
+            notice_vanished_peers(socket)
             socket.set_hwm(queue)
             for uri in uris:
                 socket.connect(uri)
@@ -138,7 +138,7 @@ class Outputs:
         for index, (port, uri, socket) in enumerate(wires):
             socket.set_hwm(queue)
             socket.setsockopt(zmq.LINGER, -1)
-            _notice_vanished_peers(socket)
+            notice_vanished_peers(socket)
             socket.bind(uri)
             self._ports[port].append((index, socket))
 
@@ -220,24 +220,6 @@ class Outputs:
         finally:
             self.is_waiting = False
             self.waiting_ns += time.monotonic_ns() - began
-
-
-def _notice_vanished_peers(socket: zmq.Socket[bytes]) -> None:
-    """Connect anew when a peer's container is gone without a word; of one that only stands still the kernel answers.
-
-    There is no limit for data without an acknowledgement: it would end connections of peers that are slow, too.
-    """
-    import zmq
-
-    options = {
-        zmq.TCP_KEEPALIVE: 1,
-        zmq.TCP_KEEPALIVE_IDLE: 1,
-        zmq.TCP_KEEPALIVE_INTVL: 1,
-        zmq.TCP_KEEPALIVE_CNT: _VANISHED_S,
-        zmq.CONNECT_TIMEOUT: _VANISHED_S * 1000,
-    }
-    for option, value in options.items():
-        socket.setsockopt(option, value)
 
 
 def _is_constant(data: BytesLike) -> bool:

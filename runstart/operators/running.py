@@ -69,9 +69,7 @@ def _run(run_py: Path, order: Order) -> int:
     import zmq
 
     context: zmq.Context[Any] = zmq.Context()
-    control: Control = (
-        NoControl() if order.control is None else SessionControl(context, order.control, order.identity)
-    )
+    control: Control = NoControl() if order.control is None else SessionControl(context, order.control, order)
     try:
         with _stopped_by_signals(control, interrupts=order.is_own):
             return _try(run_py, order, context, control)

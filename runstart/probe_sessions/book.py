@@ -69,11 +69,16 @@ class SessionBook:
 
     def wait_for_room(self, reason: str) -> bool:
         """Show why the session has to wait; return whether it is still wanted."""
-        if reason != self.record.reason:
-            self.log(reason)
-            self.change(reason=reason)
+        self.explain(reason)
         self.show({})
         return not self.is_stopped()
+
+    def explain(self, reason: str) -> None:
+        """Have everybody know why the session waits; empty if it does not."""
+        if reason != self.record.reason:
+            self.change(reason=reason)
+            if reason:
+                self.log(reason)
 
     def is_stopped(self) -> bool:
         """Return whether the session is to end; commands are answered."""

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from runstart.errors import Alert, Transient
-from runstart.launchers import LaunchSpec, Limits
+from runstart.launchers import LaunchSpec
 from runstart.launchers.failures import failure_of
 from runstart.probe_sessions.order import environment_of
 from runstart.probe_sessions.outcome import Report, read_report
 from runstart.sessions.labels import task_labels
 from runstart.sessions.records import NodeRecord
 from runstart.sessions.status import OperatorStatus
+from runstart.sessions.tasks import limits_of
 
 if TYPE_CHECKING:
     from runstart.launchers import Ended, Launcher, Task
@@ -102,6 +103,8 @@ def make_spec(
     ports: Mapping[str, int],
     settings: SessionSettings,
     image: str | None,
+    *,
+    shares_machine: bool = True,
 ) -> LaunchSpec:
     """Return what starts a program.
 
@@ -121,20 +124,23 @@ def make_spec(
         What it may use; its image and mounts if there is one for all.
     image : str or None
         The image; None for a process.
+    shares_machine : bool, optional
+        Whether it runs on this machine.
     """
     allowance = settings.allowance_of(program)
+    environment = environment_of(program, order, names, ports)
+    seconds = time_limit_s(order.count)
+    if not shares_machine:
+        # The others come only when the cluster has places for them.
+        environment["patience_s"] = f"{settings.ready_s:g}"
+        seconds += len(order.programs) * settings.ready_s
     has_our_python = image is None or settings.image is not None
     return LaunchSpec(
         command=(sys.executable if has_our_python else "python", "-m", "runstart.probe_sessions", program),
         name=program,
-        environment={**settings.environment, **environment_of(program, order, names, ports)},
+        environment={**settings.environment, **environment},
         mounts=settings.image_mounts if image is not None and settings.image is not None else (),
-        limits=Limits(
-            seconds=time_limit_s(order.count),
-            memory_bytes=allowance.memory_bytes,
-            processes=allowance.processes,
-            cpus=allowance.cpus,
-        ),
+        limits=limits_of(allowance, shares_machine=shares_machine, seconds=seconds),
         labels=task_labels(order.session_id, store_id, program, 0),
         network=names.network or None,
         network_alias=names.alias(program),

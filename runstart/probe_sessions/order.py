@@ -82,12 +82,22 @@ class Names:
         return {"probe": self.probe, "streaming": self.stream}.get(program) if self.network else None
 
 
-def make_names(*, has_network: bool) -> Names:
-    """Return new names and ports: on a network of the session, or on this machine, where only free ports can be had."""
+def make_names(*, has_network: bool, is_on_cluster: bool = False) -> Names:
+    """Return new names and ports: on a network of the session, or on this machine, where only free ports can be had.
+
+    Parameters
+    ----------
+    has_network : bool
+        Whether the session has a network of its own.
+    is_on_cluster : bool, optional
+        Whether names must be as Kubernetes has them: edgeECHO's in small letters, with hyphens.
+    """
     if not has_network:
         return Names("", _LOOPBACK, _LOOPBACK, {"probe": 0, "streaming": 0})
     ports = {"probe": _port(), "streaming": _port()}
-    return Names(f"network_{_five()}", f"probe_{_five()}", f"stream_{_five()}", ports)
+    names = (f"{what}_{_five()}" for what in ("network", "probe", "stream"))
+    network, probe, stream = (name.lower().replace("_", "-") if is_on_cluster else name for name in names)
+    return Names(network, probe, stream, ports)
 
 
 def environment_of(program: Program, order: ProbeOrder, names: Names, ports: Mapping[str, int]) -> dict[str, str]:

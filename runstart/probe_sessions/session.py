@@ -10,6 +10,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +57,7 @@ def run_probe_session(
     order : ProbeOrder
         How many messages, and in which form.
     launcher : Launcher
-        Where the programs run: as processes, or in containers.
+        Where the programs run: as processes, in containers or on pods.
     store : ObjectStore
         Takes the record and the status, and has the commands (`stop`).
     settings : SessionSettings
@@ -82,7 +83,8 @@ def run_probe_session(
     Transient
         Store or engine do not answer.
     """
-    names = make_names(has_network=launcher.has_networks)
+    settings = settings.with_place_time(launcher.place_s)
+    names = make_names(has_network=launcher.has_networks, is_on_cluster=not launcher.shares_machine)
     store_id = store_identity(store)
     record = SessionRecord(
         order.session_id,
@@ -142,7 +144,10 @@ class _Run:
             raise ProbeSessionFailed(outcome)
         return outcome
 
-    def _reserve(self) -> Reservation | None:
+    def _reserve(self) -> AbstractContextManager[Reservation | None] | None:
+        """Return the session's share of this machine, or nothing of it for pods; None if it is not wanted any more."""
+        if not self._launcher.shares_machine:
+            return contextlib.nullcontext()
         disk = Path(tempfile.gettempdir())
         number = len(self._order.programs)
         host = measure_host(disk)
@@ -173,10 +178,21 @@ class _Run:
             program: image_of(program, self._settings) if self._launcher.runs_images else None
             for program in self._order.programs
         }
-        for needed in {image for image in images.values() if image is not None}:
-            self._launcher.fetch_image(needed)
+        # A cluster's nodes each pull for themselves, and a program's end says if they cannot.
+        if self._launcher.shares_machine:
+            for needed in {image for image in images.values() if image is not None}:
+                self._launcher.fetch_image(needed)
         for program, image in images.items():
-            spec = make_spec(program, self._order, self._store_id, self._names, self._ports, self._settings, image)
+            spec = make_spec(
+                program,
+                self._order,
+                self._store_id,
+                self._names,
+                self._ports,
+                self._settings,
+                image,
+                shares_machine=self._launcher.shares_machine,
+            )
             task = self._launcher.start(spec)
             node = NodeRecord(task.identifier, program, 0, time.time())
             self._members[program] = Member(program, task, node)
@@ -219,9 +235,12 @@ class _Run:
             # The others of a failed one see it at once, and say why they end.
             if has_ended or (failed_at is not None and now - failed_at > self._settings.grace_s):
                 break
-            if now - moved_at > self._settings.silence_s:
+            # A pod that has said nothing yet may wait for its place.
+            has_place = self._launcher.shares_machine or all(one.report.state for one in self._members.values())
+            silence_s = self._settings.silence_s if has_place else self._settings.ready_s
+            if now - moved_at > silence_s:
                 running = " and ".join(member.program for member in self._members.values() if member.ended is None)
-                self._troubles.append(f"Nothing has moved for {self._settings.silence_s:g} s: {running} hang.")
+                self._troubles.append(f"Nothing has moved for {silence_s:g} s: {running} hang.")
                 break
             time.sleep(_TURN_S)
         self._tell_failures()
@@ -236,7 +255,17 @@ class _Run:
             if time.monotonic() - self._reached_at > self._settings.engine_patience_s:
                 raise
         self._book.keep_nodes(self._members.values())
+        self._book.explain(self._why_waiting())
         self._book.show(self._members)
+
+    def _why_waiting(self) -> str:
+        """Return why a program has not begun; empty if all have, or it is not known."""
+        for member in self._members.values():
+            if not member.report.state and member.ended is None:
+                reason = self._launcher.waits_for(member.task)
+                if reason:
+                    return f"{member.program} waits: {reason}"
+        return ""
 
     def _movement(self) -> list[object]:
         return [(member.report, member.ended) for member in self._members.values()]

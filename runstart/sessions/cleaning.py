@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from runstart.errors import Alert, Transient
 from runstart.host import is_alive
+from runstart.sessions.ending import remove_tasks
 from runstart.sessions.folders import SessionFolder, find_session_folders, remove_session_folder
 from runstart.sessions.labels import HOST_LABEL, SESSION_LABEL, STORE_LABEL
 from runstart.sessions.records import (
@@ -91,7 +92,7 @@ def clean_up(
     told = [*launcher.remove_expired()]
     everything = _find(launcher, store_identity(store))
     records = {record.session_id: record for record in read_all_records(store)}
-    judge = _Judge(store, is_over, hung_after_s, now)
+    judge = _Judge(store, is_over, hung_after_s, now, launcher.shares_machine)
     for session_id in sorted(everything.keys() | records.keys()):
         belongings = everything.get(session_id, _Belongings(session_id))
         reason = judge.why_dead(belongings, records.get(session_id))
@@ -109,12 +110,15 @@ class _Judge:
     is_over: Callable[[str], bool]
     hung_after_s: float
     now: float
+    shares_machine: bool
 
     def why_dead(self, belongings: _Belongings, record: SessionRecord | DamagedRecord | None) -> str | None:
         """Return why what belongs to a session is to be removed; None if it lives, or may."""
         if isinstance(record, SessionRecord):
             return self._ended(belongings, record) if record.has_ended else self._unended(record)
-        if not _is_known_dead(belongings):
+        # What runs sessions on a cluster are pods, which have one name each: theirs never comes back.
+        is_lost = record is None and not self.shares_machine
+        if not is_lost and not _is_known_dead(belongings):
             return None
         if record is None:
             made_at = belongings.oldest()
@@ -191,6 +195,13 @@ def _remove(
 ) -> str:
     """Remove everything of a session, end its record if all is gone, and tell it; empty if there is nothing to tell."""
     removed, left = [], []
+    tasks = [listed.task for listed in belongings.tasks]
+    for task, problem in zip(tasks, remove_tasks(launcher, tasks), strict=True):
+        what = f"the task {task.name}"
+        if problem is None:
+            removed.append(what)
+        else:
+            left.append(f"{what} could not be removed: {problem}")
     for what, remove in _removals(launcher, belongings):
         try:
             remove()
@@ -207,9 +218,7 @@ def _remove(
 
 
 def _removals(launcher: Launcher, belongings: _Belongings) -> Iterable[tuple[str, Callable[[], None]]]:
-    """Return what there is, in the order in which it can be removed: a network must be empty, a folder unused."""
-    for listed in belongings.tasks:
-        yield f"the task {listed.task.name}", partial(launcher.remove, listed.task)
+    """Return what there is besides tasks, which must be gone: a network must be empty, a folder unused."""
     for network in belongings.networks:
         yield f"the network {network.name}", partial(launcher.remove_network, network.name)
     if (folder := belongings.folder) is not None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from runstart.errors import Alert, Transient
 from runstart.launchers.failures import failure_of, shown_end
 from runstart.operators.counters import Counters
+from runstart.sessions.ending import remove_tasks
 from runstart.sessions.ledger import Counts, add_up
 from runstart.sessions.order import MOST_RESTARTS
 from runstart.sessions.records import NodeRecord
@@ -114,6 +115,15 @@ class Crew:
             for stage, replicas in self.stages.items()
         }
 
+    def why_waiting(self) -> str:
+        """Return why the first process that has not begun waits for that; empty if none does, or it is not known."""
+        for replica in self.replicas:
+            if replica.life is Life.STARTING and replica.task is not None:
+                reason = self._launcher.waits_for(replica.task)
+                if reason:
+                    return f"{replica.name} waits: {reason}"
+        return ""
+
     def look(self) -> list[Death]:
         """Watch everything once: end what hangs, start what is due; return what has died since the last look."""
         deaths: list[Death] = []
@@ -159,24 +169,19 @@ class Crew:
         left = [*self._left_over, *(replica.task for replica in self.replicas if replica.task is not None)]
         deadline = time.monotonic() + _REMOVAL_S
         while True:
-            left = [task for task in left if not self._is_removed(task)]
+            problems = dict(zip(left, remove_tasks(self._launcher, left), strict=True))
+            left = [task for task, problem in problems.items() if problem is not None]
+            for task in left:
+                self._tell(f"{task.name} could not be removed: {problems[task]}")
             if not left or time.monotonic() > deadline:
                 return [task.name for task in left]
             time.sleep(_AGAIN_S)
-
-    def _is_removed(self, task: Task) -> bool:
-        try:
-            self._launcher.remove(task)
-        except (Alert, Transient) as problem:
-            self._tell(f"{task.name} could not be removed: {problem}")
-            return False
-        return True
 
     def _start(self, replica: Replica, deaths: list[Death]) -> None:
         if replica.nodes:
             replica.incarnation += 1
             replica.restarts += 1
-        replica.error, replica.says = None, ""
+        replica.begin_life()
         self._wiring.prepare_process(replica.sender)
         try:
             replica.task = self._launcher.start(self._maker.make(self._setups[replica.stage], replica.sender))
@@ -200,15 +205,15 @@ class Crew:
         if replica.task is None:
             return
         ended = self._launcher.wait(replica.task, 0.0)
-        why = None
         if ended is None:
             self._read_counters(replica)
-            why = self._must_end(replica)
-            if why is None:
+            replica.doom = self._must_end(replica)
+            if replica.doom is None:
                 return
             self._launcher.stop(replica.task)
             ended = self._launcher.wait(replica.task, _REMOVAL_S)
-        self._has_ended(replica, ended, why, deaths)
+        if not self._may_still_speak(replica):
+            self._has_ended(replica, ended, replica.doom, deaths)
 
     def _see_off_all(self) -> None:
         for replica in self.replicas:
@@ -217,15 +222,18 @@ class Crew:
 
     def _see_off(self, replica: Replica, task: Task) -> None:
         ended = self._launcher.wait(task, 0.0)
-        if ended is None and time.monotonic() < replica.leaves_by:
-            return
         if ended is None:
+            if time.monotonic() < replica.leaves_by:
+                return
+            replica.doom = f"did not end within {self._settings.grace_s:g} s, and was killed"
             self._launcher.stop(task)
-            why = f"{replica.name} did not end within {self._settings.grace_s:g} s, and was killed."
-        else:
+            ended = self._launcher.wait(task, 0.0)
+        if self._may_still_speak(replica):
+            return
+        why = "" if replica.doom is None else f"{replica.name} {replica.doom}."
+        if ended is not None:
             replica.peak_memory_bytes = max(replica.peak_memory_bytes, ended.peak_memory_bytes)
-            failure = failure_of(task, ended, self._launcher.logs(task))
-            why = "" if failure is None else str(failure)
+            why = why or str(failure_of(task, ended, self._launcher.logs(task)) or "")
         if why:
             replica.failed_at_end = True
             replica.troubles.append(why)
@@ -233,12 +241,7 @@ class Crew:
         self._read_counters(replica)
         self._note_end(replica, "exited")
         self._left_over.append(task)
-        replica.past, replica.now, replica.task, replica.busy_since_ns = (
-            replica.past + replica.now,
-            Counts(),
-            None,
-            0,
-        )
+        replica.part(is_known=self._knows_all_counts(replica, ended))
 
     def _must_end(self, replica: Replica) -> str | None:
         now = time.monotonic()
@@ -257,18 +260,17 @@ class Crew:
         self._left_over.append(task)
         if replica.life is Life.LEAVING:
             self._note_end(replica, "exited")
-            replica.bury(had_finished=False)
+            replica.bury(is_known=self._knows_all_counts(replica, ended))
             replica.life, replica.due_at = Life.WAITING, 0.0
             return
         self._note_end(replica, "exited" if ended is None or ended.reason == "exit" else ended.reason)
+        replica.bury(is_known=self._knows_all_counts(replica, ended))
         self._has_died(replica, _failure(replica, task, ended, why, logs), deaths)
 
     def _has_died(self, replica: Replica, failure: Alert | Transient, deaths: list[Death]) -> None:
-        had_finished = replica.life is Life.FINISHED
-        replica.bury(had_finished=had_finished)
         replica.deaths += 1
         replica.troubles.append(str(failure))
-        if had_finished:
+        if replica.life is Life.FINISHED:
             replica.life = Life.ENDED
         elif replica.deaths > MOST_RESTARTS:
             replica.life = Life.GAVE_UP
@@ -284,18 +286,22 @@ class Crew:
             self._left_over.pop()
 
     def _read_counters(self, replica: Replica) -> None:
-        values = Counters.read(self._wiring.counters(replica.sender))
-        replica.busy_since_ns = values.busy_since_ns
-        replica.now = Counts(
-            values.received,
-            values.received_bytes,
-            values.finished,
-            values.failed,
-            values.emitted,
-            values.kernel_ns,
-            tuple(values.sent),
-            tuple(values.sent_bytes),
-        )
+        file = self._wiring.counters(replica.sender)
+        replica.take_counts(None if file is None else Counters.read(file))
+
+    def _tells_counts(self, replica: Replica) -> bool:
+        return self._wiring.counters(replica.sender) is None
+
+    def _may_still_speak(self, replica: Replica) -> bool:
+        return self._tells_counts(replica) and replica.may_still_speak()
+
+    def _knows_all_counts(self, replica: Replica, ended: Ended | None) -> bool:
+        """Return whether a process that has ended can have counted nothing but what is known."""
+        if not self._tells_counts(replica) or replica.has_told_all:
+            return True
+        # A source begins when it is told to, which it is when it is ready.
+        never_began = replica.is_source and not replica.has_been_ready
+        return never_began or (ended is not None and ended.reason == "exit" and ended.exit_code is None)
 
     def _note_end(self, replica: Replica, status: str) -> None:
         if replica.nodes and replica.nodes[-1].finished_at is None:

@@ -72,6 +72,13 @@ class Display:
             self.set_state("queued", reason)
         self._show((), {})
 
+    def explain(self, reason: str) -> None:
+        """Have everybody know why an operator has not begun; empty if none waits."""
+        if reason != self.record.reason:
+            self.change(reason=reason)
+            if reason:
+                self._reporter.log(reason)
+
     def show(
         self,
         stages: Mapping[str, Sequence[Replica]],

@@ -44,6 +44,8 @@ class StageView:
         Of a stage without inputs: whether it is to be told to finish, as its triggers are done or the session stops.
     is_abandoned : bool
         Whether it will never finish, as it or what follows it has given up.
+    has_unsaid : bool
+        Whether a process of it has ended without telling its last counts: it may have sent more than is known.
     """
 
     flow: Flow
@@ -52,6 +54,7 @@ class StageView:
     has_died: bool = False
     may_finish: bool = False
     is_abandoned: bool = False
+    has_unsaid: bool = False
 
 
 class Drain:
@@ -148,7 +151,7 @@ class Drain:
             self._last[stage] = last = (view.flow, now)
         if not view.is_idle:
             return False
-        if view.flow.is_settled:
+        if view.flow.is_settled and not any(views[source].has_unsaid for source in self._before[stage]):
             return True
         died = view.has_died or any(views[source].has_died for source in self._before[stage])
         return now - last[1] >= (self._still_s if died else self._stalled_s)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from runstart.errors import Alert, Transient
 
 if TYPE_CHECKING:
+    from runstart.launchers import Launcher, Task
     from runstart.sessions.records import State
 
 _AGAIN_S = 1.0
+_AT_ONCE = 8
 _REMOVAL_S = 30.0
 
 
@@ -35,6 +38,22 @@ def closing(close: Callable[[State, str], object], judged: type[Alert]) -> Itera
     except BaseException as interruption:
         close("stopped", f"{type(interruption).__name__}: {interruption}".rstrip(": "))
         raise
+
+
+def remove_tasks(launcher: Launcher, tasks: Sequence[Task]) -> list[Exception | None]:
+    """Remove tasks, several pods at a time, as each takes a while to go; return why each could not be removed, or None."""
+
+    def remove(task: Task) -> Exception | None:
+        try:
+            launcher.remove(task)
+        except (Alert, Transient, OSError) as problem:
+            return problem
+        return None
+
+    if launcher.shares_machine:
+        return [remove(task) for task in tasks]
+    with ThreadPoolExecutor(_AT_ONCE, "session removal") as pool:
+        return list(pool.map(remove, tasks))
 
 
 def remove_persistently(remove: Callable[[], None], give_up: Callable[[Exception], None]) -> None:

@@ -1,17 +1,20 @@
 """What became of the messages between operators: counts of all replicas, dead ones included, that must add up.
 
 An operator counts in a file that outlives it, so that nothing is lost without being counted: what was sent to an
-operator and never received is lost on its way, and what it received and neither finished nor failed is lost inside.
+operator and never received is lost on its way, and what it received and neither finished nor failed is lost inside. A pod
+has no such file, and what it counted in the moment before it was killed is not known: it counts as not done, so that
+of the messages to it too many rather than too few are told as lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runstart.pipelines import Link
+    from runstart.sessions.outcome import Bound
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,42 @@ def flows_of(links: Sequence[Link], counts: Mapping[str, Counts]) -> dict[str, F
         stage: Flow(sent_in[stage], count.received, count.finished, count.failed, count.emitted)
         for stage, count in counts.items()
     }
+
+
+def bounds_of(
+    links: Sequence[Link], flows: Mapping[str, Flow], unsaid: Collection[str], unasked: Collection[str]
+) -> dict[str, Bound]:
+    """Return in what sense what was lost of the messages to each stage is known.
+
+    Where everything that was sent to a stage was worked on, its processes had told all counts when they ended, unless they
+    send unasked. Otherwise what they did last counts as lost: at most so much was. What they had sent last is not known
+    then, so that behind them at least so much was lost. Nothing is sent to a source: it has made at least so much.
+
+    Parameters
+    ----------
+    links : sequence of Link
+        All of the plan.
+    flows : mapping of str to Flow
+        Of each stage, in topological order.
+    unsaid : collection of str
+        Stages of which processes have ended without telling their last counts.
+    unasked : collection of str
+        Stages of which such processes may have sent what no message had made them send: for a trigger, or at their end.
+    """
+    bounds: dict[str, Bound] = {}
+    sends_unknown: set[str] = set()
+    for stage, flow in flows.items():
+        before = {link.source for link in links if link.target == stage}
+        is_known = not before & sends_unknown
+        shows_all = bool(before) and is_known and flow.is_settled and stage not in unasked
+        is_open = stage in unsaid and not shows_all
+        if is_open:
+            sends_unknown.add(stage)
+        if is_open and before:
+            bounds[stage] = "at most" if is_known else "about"
+        else:
+            bounds[stage] = "exactly" if is_known and not is_open else "at least"
+    return bounds
 
 
 def sent_on(links: Sequence[Link], counts: Mapping[str, Counts]) -> list[tuple[Link, int, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,7 @@ class Allowance:
     memory_bytes : int
         Resident memory.
     processes : int
-        At any moment.
+        At any moment; of pods the cluster's nodes say how many they may have.
     """
 
     cpus: float | None = None
@@ -84,12 +84,18 @@ class SessionSettings:
         Runs all operators in this image with this machine's Python, instead of their own images.
     image_mounts : tuple of Mount
         What that image needs of this machine.
+    image_folders : tuple of Path
+        Folders that this image has itself, in the same place: operators in them need no mount.
     mount_roots : tuple of Path or None
         Folders inside which mount parameters must lie; None for anywhere.
     environment : mapping of str to str
         For every operator.
+    address : str or None
+        IPv4 address at which pods reach this process; None for the one that it has towards the cluster.
+    ports : range or None
+        Ports of which this process may take one for each session on pods; None for any.
     ready_s : float
-        Until all operators must be ready.
+        Until all operators must be ready, once they have their places.
     resolve_s : float
         Until the host names of all operators must be known on the session's network.
     silence_s : float
@@ -125,8 +131,11 @@ class SessionSettings:
     )
     image: str | None = None
     image_mounts: tuple[Mount, ...] = ()
+    image_folders: tuple[Path, ...] = ()
     mount_roots: tuple[Path, ...] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    address: str | None = None
+    ports: range | None = None
     ready_s: float = 120.0
     resolve_s: float = 20.0
     silence_s: float = 30.0
@@ -143,3 +152,11 @@ class SessionSettings:
     def allowance_of(self, stage: str) -> Allowance:
         """Return what each replica of a stage may use."""
         return self.allowances.get(stage, self.allowance)
+
+    def with_place_time(self, place_s: float) -> SessionSettings:
+        """Return settings with which operators may also wait for their places, so many seconds at most."""
+        if not place_s:
+            return self
+        ready_s = self.ready_s + place_s
+        # One that has its place looks for the names of others that have none yet.
+        return replace(self, ready_s=ready_s, resolve_s=max(self.resolve_s, ready_s))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from runstart.errors import Alert
 
 if TYPE_CHECKING:
     from runstart.sessions.records import State
+
+
+Bound = Literal["exactly", "at most", "at least", "about"]
+"""In what sense a number of lost messages is known."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,10 @@ class OperatorTotals:
         Messages whose results a replica held when it died.
     repeated : int
         Messages of a source that has died: it began anew, and may have made them twice.
+    unsaid : int
+        Processes that ended without telling their last counts, where nothing else says what these were.
+    bound : str
+        In what sense it is known how many messages were lost: see `runstart.sessions.ledger.bounds_of`.
     dead_letters : int
         Messages that broke it.
     restarts : int
@@ -48,6 +56,8 @@ class OperatorTotals:
     lost_inside: int = 0
     forgotten: int = 0
     repeated: int = 0
+    unsaid: int = 0
+    bound: Bound = "exactly"
     dead_letters: int = 0
     restarts: int = 0
     gave_up: int = 0
@@ -145,16 +155,14 @@ class SessionFailed(Alert):
 
 
 def _troubles_of(name: str, totals: OperatorTotals) -> list[str]:
-    sentences = []
-    if totals.lost_before:
-        sentences.append(f"{_messages(totals.lost_before)} to {name} {_were(totals.lost_before)} lost on the way.")
-    if totals.lost_inside:
-        sentences.append(f"{_messages(totals.lost_inside)} {_were(totals.lost_inside)} lost inside {name}.")
+    sentences = _losses_of(name, totals)
     if totals.forgotten:
         sentences.append(f"{name} has died and forgotten {_messages(totals.forgotten)}.")
-    if totals.repeated:
+    if totals.repeated or (totals.unsaid and totals.bound == "at least"):
+        least = "at least " if totals.unsaid else ""
         sentences.append(
-            f"{name} has died after {_messages(totals.repeated)} and begun anew: what follows it may hold them twice."
+            f"{name} has died after {least}{_messages(totals.repeated)} and begun anew: what follows it may hold them "
+            "twice."
         )
     if totals.gave_up:
         sentences.append(f"{name} has died too often: {totals.gave_up} of its replicas gave up.")
@@ -162,6 +170,23 @@ def _troubles_of(name: str, totals: OperatorTotals) -> list[str]:
         sentences.append(f"{name} failed when it was told to end.")
     if sentences and totals.troubles:
         sentences.append(f"The last trouble of {name}: {totals.troubles[-1].rstrip('.')}.")
+    return sentences
+
+
+def _losses_of(name: str, totals: OperatorTotals) -> list[str]:
+    before, inside = totals.lost_before, totals.lost_inside
+    if totals.unsaid and totals.bound != "at least":
+        died = "A process" if totals.unsaid == 1 else f"{totals.unsaid} processes"
+        lost = f"{totals.bound} {_messages(totals.lost)} to {name} {_were(totals.lost)} lost"
+        if not totals.lost:
+            lost = "whether what was sent last has arrived is not known"
+        return [f"{died} of {name} ended without telling the last counts: {lost}."]
+    sentences = []
+    least = "" if totals.bound == "exactly" else f"{totals.bound.capitalize()} "
+    if before:
+        sentences.append(f"{least}{_messages(before)} to {name} {_were(before)} lost on the way.")
+    if inside:
+        sentences.append(f"{_messages(inside)} {_were(inside)} lost inside {name}.")
     return sentences
 
 

@@ -78,9 +78,9 @@ class SessionRecord:
     run_id : str
         Of the Dagster run that it belongs to; empty without one.
     launcher : str
-        `processes` or `containers`.
+        `processes`, `containers` or `pods`.
     host : str
-        Machine of the process that runs the session.
+        Machine, or pod, of the process that runs the session.
     pid : int
         That process.
     folder : str

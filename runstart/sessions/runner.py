@@ -11,6 +11,7 @@ import errno
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from runstart.errors import Transient
 from runstart.sessions.control_hub import ControlHub
 from runstart.sessions.crew import Crew
 from runstart.sessions.display import Display
-from runstart.sessions.ending import closing, remove_persistently
+from runstart.sessions.ending import closing, remove_persistently, remove_tasks
 from runstart.sessions.folders import make_session_folder, remove_session_folder
 from runstart.sessions.keeping import Keeper
 from runstart.sessions.labels import session_labels
@@ -30,7 +31,7 @@ from runstart.sessions.records import SessionRecord, ended_record, write_record
 from runstart.sessions.reserving import demand_of, wait_for_room
 from runstart.sessions.session import Session
 from runstart.sessions.store_identity import store_identity
-from runstart.sessions.tasks import StageSetup, TaskMaker, set_up, share_gpus
+from runstart.sessions.tasks import StageSetup, TaskMaker, refuse_gpus, set_up, share_gpus
 from runstart.sessions.triggers import check_trigger
 from runstart.sessions.wiring import make_wiring
 
@@ -62,7 +63,7 @@ def run_session(
     order : SessionOrder
         What to run.
     launcher : Launcher
-        Where operators run: as processes, or in containers.
+        Where operators run: as processes, in containers or on pods.
     store : ObjectStore
         Takes records, status, dead letters and published outputs, and has the commands.
     settings : SessionSettings
@@ -88,7 +89,10 @@ def run_session(
     """
     for stage, trigger in order.triggers:
         check_trigger(order.plan, stage, trigger)
+    settings = settings.with_place_time(launcher.place_s)
     setups = set_up(order.plan, settings)
+    if not launcher.shares_machine:
+        refuse_gpus(order.plan)
     store_id = store_identity(store)
     record = SessionRecord(
         order.session_id, "pipeline", order.plan.name, run_id=order.run_id, launcher=launcher.name
@@ -126,8 +130,9 @@ class _Run:
         reservation = self._reserve()
         if reservation is None:
             return SessionOutcome(self._order.session_id, "stopped", 0.0, {})
-        with reservation:
-            share_gpus(self._setups, reservation.gpus)
+        with reservation as reserved:
+            if reserved is not None:
+                share_gpus(self._setups, reserved.gpus)
             with _disk_told(), self._folder() as folder, self._network() as network:
                 outcome = self._run_in(folder, network)
         if outcome.state == "failed":
@@ -148,7 +153,10 @@ class _Run:
             self._reporter.log(f"{unwritten} objects of this session were not written to the store.")
         return unwritten
 
-    def _reserve(self) -> Reservation | None:
+    def _reserve(self) -> AbstractContextManager[Reservation | None] | None:
+        """Return the session's share of this machine, or nothing of it for pods; None if it is not wanted any more."""
+        if not self._launcher.shares_machine:
+            return contextlib.nullcontext()
         from runstart.host import Reservations, measure_host
 
         disk = Path(tempfile.gettempdir())
@@ -206,18 +214,26 @@ class _Run:
 
     def _run_in(self, folder: Path, network: str | None) -> SessionOutcome:
         order, settings, launcher = self._order, self._settings, self._launcher
-        wiring = make_wiring(launcher, order.plan, folder)
+        wiring = make_wiring(launcher, order.plan, folder, settings)
         wiring.prepare()
         maker = TaskMaker(
-            order.session_id, self._store_id, wiring, settings, runs_images=launcher.runs_images, network=network
+            order.session_id,
+            self._store_id,
+            wiring,
+            settings,
+            runs_images=launcher.runs_images,
+            shares_machine=launcher.shares_machine,
+            network=network,
         )
-        self._fetch(maker.images(order.plan.stages))
+        # A cluster's nodes each pull for themselves, and an operator's end says if they cannot.
+        if launcher.shares_machine:
+            self._fetch(maker.images(order.plan.stages))
         targets = {link.target for link in order.plan.links}
         crew = Crew(
             self._setups, set(self._setups) - targets, launcher, wiring, maker, settings, self._reporter.log
         )
         replicas = {stage.name: stage.parallelism for stage in order.plan.stages}
-        hub = ControlHub(wiring.control_socket, replicas, open_to_all=wiring.open_to_all)
+        hub = ControlHub(wiring.door, replicas)
         session = Session(
             order, self._display, self._setups, crew, hub, launcher, settings,
             self._keeper, self._mailbox, self._reporter, self._stop,
@@ -244,11 +260,10 @@ class _Run:
         """Remove what was started and is not known, because its start was interrupted; return what could not be."""
         try:
             strays = self._launcher.list(session_labels(self._order.session_id, self._store_id))
-            for stray in strays:
-                self._launcher.remove(stray.task)
         except Transient as problem:
             return [f"those that were being started ({problem})"]
-        return []
+        problems = remove_tasks(self._launcher, [stray.task for stray in strays])
+        return [f"one that was being started ({problem})" for problem in problems if problem is not None]
 
     def _fetch(self, images: list[str]) -> None:
         """See that all images are there before anything is started."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from runstart.errors import Alert, Transient
 from runstart.launchers.failures import shown_end
+from runstart.sessions.accounting import account_of
 from runstart.sessions.commands import CommandDesk
 from runstart.sessions.draining import Drain, Phase, StageView
 from runstart.sessions.gathering import Gathering
@@ -21,16 +22,17 @@ from runstart.sessions.ledger import Counts, flows_of
 from runstart.sessions.mailbox import encode_reply, reply_key
 from runstart.sessions.order import MOST_RESTARTS
 from runstart.sessions.outcome import SessionOutcome
-from runstart.sessions.replicas import ALIVE, Life, Replica, totals_of
+from runstart.sessions.replicas import ALIVE, Life, Replica
 from runstart.sessions.tracking import Latencies
 from runstart.sessions.triggers import Triggers
 from runstart.sessions.wiring import links_in_order
 
 if TYPE_CHECKING:
     from runstart.launchers import Launcher
-    from runstart.sessions.control_hub import ControlHub, Said, Sender
+    from runstart.sessions.control_hub import ControlHub, Said
     from runstart.sessions.crew import Crew, Death
     from runstart.sessions.display import Display
+    from runstart.sessions.doors import Sender
     from runstart.sessions.keeping import Keeper
     from runstart.sessions.mailbox import Mailbox
     from runstart.sessions.order import SessionOrder, SessionSettings
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 _TURN_S = 0.05
 _LOOK_S = 0.1
+_REASON_S = 1.0
 _LONGEST_STATE, _LONGEST_ERROR = 40, 2_000  # of what operators say of themselves; each status repeats it
 
 
@@ -100,6 +103,8 @@ class Session:
         )
         self._began_at = time.monotonic()
         self._next_turn = self._next_look = 0.0
+        self._next_reason = self._began_at + _REASON_S
+        self._told_garbage = 0
         self._has_begun = self._is_stopped = self._ends_now = False
         self._abandoned: set[str] = set()
 
@@ -144,6 +149,12 @@ class Session:
             if time.monotonic() > deadline and not self._crew.waits_for_engine:
                 raise self._not_ready()
 
+    def _tell_garbage(self) -> None:
+        # A flood of it is told a few times only.
+        if self._hub.garbage > 2 * self._told_garbage:
+            self._told_garbage = self._hub.garbage
+            self._reporter.log(f"Not understood, or from strangers, and left out: {self._told_garbage} so far.")
+
     def _begin(self) -> None:
         """Let the sources begin: whoever is to hear them is there."""
         self._has_begun = True
@@ -170,6 +181,10 @@ class Session:
         if self._has_begun:
             self._triggers.pull_next(self._ready_ones)
             self._go_on_draining(counts, now)
+        if now >= self._next_reason:
+            self._next_reason = now + _REASON_S
+            self._display.explain(self._crew.why_waiting())
+        self._tell_garbage()
         self._display.show(self._crew.stages, counts, self._drain.phases, self._latencies.as_dict())
         for trouble in (*self._keeper.troubles(), *self._mailbox.troubles()):
             self._reporter.log(f"The store: {trouble}")
@@ -187,6 +202,13 @@ class Session:
         sender = said.sender
         replica = self._crew.find(sender.operator, sender.replica, sender.incarnation)
         # What one has said that has died since says nothing about its successor.
+        if replica is not None:
+            replica.hear_counts(said.kind, said.content)
+        if said.kind == "ended":
+            if replica is not None:
+                replica.hear_end()
+            # Only now it goes: what it has counted is known.
+            self._hub.send(sender, {"kind": "heard"})
         if replica is not None and replica.life in ALIVE:
             replica.heard_at = time.monotonic()
             self._hear_of(replica, said.kind, said.content)
@@ -194,8 +216,7 @@ class Session:
     def _hear_of(self, replica: Replica, kind: str, content: Mapping[str, Any]) -> None:
         match kind:
             case "ready" if replica.life is Life.STARTING:
-                replica.life = Life.READY
-                replica.keeps_state = bool(content.get("keeps_state"))
+                replica.become_ready(keeps_state=bool(content.get("keeps_state")))
                 self._welcome(replica)
             case "status":
                 replica.says = str(content.get("state") or "")[:_LONGEST_STATE]
@@ -216,7 +237,11 @@ class Session:
         self._desk.tell_again(replica)
         self._hub.send(replica.sender, {"kind": "start"})
         if self._drain.phases[replica.stage] is Phase.FINISHING:
-            self._hub.send(replica.sender, {"kind": "finish"})
+            self._tell_to_finish(replica)
+
+    def _tell_to_finish(self, replica: Replica) -> None:
+        replica.is_finishing = True
+        self._hub.send(replica.sender, {"kind": "finish"})
 
     def _take_unresolved(self, replica: Replica, host: str) -> None:
         replica.error = f"The host name {host!r} does not resolve"
@@ -265,12 +290,13 @@ class Session:
                 has_died=is_abandoned or any(replica.has_died for replica in replicas),
                 may_finish=self._may_finish(stage),
                 is_abandoned=is_abandoned and all(replica.task is None for replica in replicas),
+                has_unsaid=any(replica.unsaid for replica in replicas),
             )
         if self._order.keep_running and not self._is_stopped and not self._abandoned:
             return
         for stage in self._drain.step(views, now):
             for replica in self._crew.stages[stage]:
-                self._hub.send(replica.sender, {"kind": "finish"})
+                self._tell_to_finish(replica)
         if self._drain.has_begun and self._display.record.state == "running":
             self._display.set_state("draining")
 
@@ -297,12 +323,12 @@ class Session:
     def _outcome(self) -> SessionOutcome:
         now = time.monotonic()
         counts = self._crew.counts()
-        flows = flows_of(self._links, counts)
+        stages = {name: setup.stage for name, setup in self._setups.items()}
         outcome = SessionOutcome(
             session_id=self._order.session_id,
             state="stopped" if self._is_stopped else "finished",
             seconds=now - self._began_at,
-            operators={stage: totals_of(flows[stage], replicas) for stage, replicas in self._crew.stages.items()},
+            operators=account_of(stages, self._links, self._crew.stages, counts),
             triggers=tuple(self._triggers.errors),
             latency_ms=self._latencies.as_dict(),
         )

@@ -18,8 +18,8 @@ from runstart.sessions.mounts import mounts_of
 
 if TYPE_CHECKING:
     from runstart.pipelines import Plan, Stage
-    from runstart.sessions.control_hub import Sender
-    from runstart.sessions.order import SessionSettings
+    from runstart.sessions.doors import Sender
+    from runstart.sessions.order import Allowance, SessionSettings
     from runstart.sessions.wiring import Wiring
 
 ORDER_VARIABLE = "RUNSTART_OPERATOR_ORDER"
@@ -74,6 +74,22 @@ def needs_gpu(stage: Stage) -> bool:
     return any(tag.value.lower() == "gpu" for tag in stage.spec.tags)
 
 
+def refuse_gpus(plan: Plan) -> None:
+    """Raise an Alert if an operator needs a GPU, where none can be given to it."""
+    for stage in plan.stages:
+        if needs_gpu(stage):
+            raise Alert(
+                f"{stage.name} needs a GPU, and pods of sessions are given none.",
+                "Run the pipeline on a machine with GPUs, as processes or in containers.",
+            )
+
+
+def limits_of(allowance: Allowance, *, shares_machine: bool, seconds: float | None = None) -> Limits:
+    """Return the limits of a task; how many processes a pod has is limited by its node (`podPidsLimit`)."""
+    processes = allowance.processes if shares_machine else None
+    return Limits(seconds, allowance.memory_bytes, processes, cpus=allowance.cpus)
+
+
 def share_gpus(setups: Mapping[str, StageSetup], gpus: Iterable[int]) -> None:
     """Give each replica that needs one its GPU."""
     left = iter(gpus)
@@ -95,6 +111,8 @@ class TaskMaker:
         Limits, images and folders.
     runs_images : bool
         Whether operators run in images.
+    shares_machine : bool
+        Whether they run on this machine.
     network : str or None
         The session's.
     """
@@ -107,12 +125,13 @@ class TaskMaker:
         settings: SessionSettings,
         *,
         runs_images: bool,
+        shares_machine: bool = True,
         network: str | None,
     ) -> None:
         self._session_id, self._store_id = session_id, store_id
         self._wiring = wiring
         self._settings = settings
-        self._runs_images = runs_images
+        self._runs_images, self._shares_machine = runs_images, shares_machine
         self._network = network
 
     def images(self, stages: tuple[Stage, ...]) -> list[str]:
@@ -137,7 +156,8 @@ class TaskMaker:
             folder = self._folder_of(stage)
             command = (sys.executable, "-m", "runstart.operators", str(folder / "run.py"))
             if self._runs_images:
-                mounts = (*mounts, *settings.image_mounts, Mount(folder, str(folder)))
+                is_inside = any(folder.is_relative_to(one) for one in settings.image_folders)
+                mounts = (*mounts, *settings.image_mounts, *(() if is_inside else (Mount(folder, str(folder)),)))
             else:
                 environment = {**_own_environment(), **environment}
         if sender.replica < len(setup.gpus):
@@ -147,7 +167,7 @@ class TaskMaker:
             name=f"{stage.name} {sender.replica}" if stage.parallelism > 1 else stage.name,
             environment={**environment, ORDER_VARIABLE: json.dumps(self.order(setup, sender))},
             mounts=mounts,
-            limits=Limits(memory_bytes=allowance.memory_bytes, processes=allowance.processes, cpus=allowance.cpus),
+            limits=limits_of(allowance, shares_machine=self._shares_machine),
             labels=task_labels(self._session_id, self._store_id, stage.name, sender.replica),
             network=self._network,
             network_alias=self._wiring.alias(sender),
@@ -166,7 +186,7 @@ class TaskMaker:
             "triggers": {trigger.name: trigger.mode for trigger in stage.spec.triggers},
             "inputs": self._wiring.inputs(stage.name),
             "outputs": self._wiring.outputs(stage.name, sender.replica),
-            "control": self._wiring.control_uri(),
+            **self._wiring.door.told(sender),
             "counters": self._wiring.counters_seen_at(sender),
             "data_directory": self._wiring.show_data(stage, setup.data),
             "queue": self._settings.queue,

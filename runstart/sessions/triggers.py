@@ -15,7 +15,7 @@ from runstart.errors import Alert
 
 if TYPE_CHECKING:
     from runstart.pipelines import Plan
-    from runstart.sessions.control_hub import Sender
+    from runstart.sessions.doors import Sender
 
 
 @dataclass

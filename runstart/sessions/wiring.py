@@ -1,9 +1,10 @@
-"""Where the sockets and counters of a session's operators are, in both forms: plain processes, and containers.
+"""Where the sockets and counters of a session's operators are, in three forms: plain processes, containers, and pods.
 
 Each replica of an operator binds one socket for each edge out of it, to which all replicas of the edge's target
 connect: what an operator puts out is copied to every edge, and shared among the replicas behind it. Processes find each
-other by files in the session's folder, containers by names on the session's network. An operator's end of the control
-and its counters are files in both, so that the session needs no network, and counts outlive who counted.
+other by files in the session's folder, containers and pods by names on the session's network. On one machine the control
+and the counters are files, so that the session needs no network, and counts outlive who counted; pods share no file with
+the session, reach it by TCP, and tell their counts.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING
 from runstart.errors import Alert
 from runstart.launchers import Mount
 from runstart.operators.counters import MOST_OUTPUTS, make_counters
-from runstart.sessions.control_hub import Sender
+from runstart.sessions.doors import Door, FileDoor, NetworkDoor, Sender
 from runstart.sessions.mounts import IN_CONTAINER, link_mounts
 
 if TYPE_CHECKING:
     from runstart.launchers import Launcher
     from runstart.pipelines import Link, Plan, Stage
+    from runstart.sessions.order import SessionSettings
 
 _FIRST_PORT = 47000
 _LONGEST_PATH = 100
@@ -42,25 +44,26 @@ def links_in_order(plan: Plan) -> tuple[Link, ...]:
 
 
 class Wiring(ABC):
-    """The sockets and files of one session.
+    """The sockets and counters of one session.
 
     Parameters
     ----------
     plan : Plan
         What is wired.
-    folder : Path
-        The session's own; removed with it.
+    door : Door
+        Where the session's end of the control is.
+
+    Raises
+    ------
+    Alert
+        A stage has more edges out of it than can be counted.
     """
 
-    open_to_all: bool
-    """Whether operators may run as other users."""
-
-    def __init__(self, plan: Plan, folder: Path) -> None:
-        self._plan = plan
-        self._folder = folder
+    def __init__(self, plan: Plan, door: Door) -> None:
         self._links = links_in_order(plan)
         self._stages = {stage.name: stage for stage in plan.stages}
         self._numbers = {stage.name: number for number, stage in enumerate(plan.stages)}
+        self.door = door
         for stage in plan.stages:
             count = sum(link.source == stage.name for link in self._links)
             if count > MOST_OUTPUTS:
@@ -69,38 +72,17 @@ class Wiring(ABC):
                     "Put an operator between that copies.",
                 )
 
-        longest = max(
-            map(len, [str(self.control_socket), *(f"{folder}/{place}.127" for place in range(len(self._links)))])
-        )
-        if longest > _LONGEST_PATH:
-            raise Alert(
-                f"Sockets in {folder} would have paths of {longest} characters, and at most {_LONGEST_PATH} are possible.",
-                "Set TMPDIR to a folder with a short path.",
-            )
-
-    @property
-    def control_socket(self) -> Path:
-        """Where the session's end of the control is."""
-        return self._folder / "control" / _CONTROL_SOCKET
-
+    @abstractmethod
     def prepare(self) -> None:
-        """Make the folders."""
-        folder = self.control_socket.parent
-        folder.mkdir()
-        if self.open_to_all:
-            folder.chmod(_PASSABLE)
+        """Make what has to be there before the control is opened."""
 
-    def counters(self, sender: Sender) -> Path:
-        """Return the file in which a process counts."""
-        return self._own_folder(sender) / f"counters-{sender.incarnation}"
-
+    @abstractmethod
     def prepare_process(self, sender: Sender) -> None:
-        """Make the file in which a process will count."""
-        folder = self._own_folder(sender)
-        folder.mkdir(parents=True, exist_ok=True)
-        if self.open_to_all:
-            folder.chmod(_OPEN)
-        make_counters(self.counters(sender), open_to_all=self.open_to_all)
+        """Make what has to be there before a process is started."""
+
+    @abstractmethod
+    def counters(self, sender: Sender) -> Path | None:
+        """Return the file in which a process counts; None if it tells its counts instead."""
 
     def inputs(self, stage: str) -> dict[str, list[str]]:
         """Return the sockets that each of a stage's replicas connects to, by input port."""
@@ -120,12 +102,8 @@ class Wiring(ABC):
         return found
 
     @abstractmethod
-    def control_uri(self) -> str:
-        """Return where a process finds the session's end of the control."""
-
-    @abstractmethod
-    def counters_seen_at(self, sender: Sender) -> str:
-        """Return where a process sees the file in which it counts."""
+    def counters_seen_at(self, sender: Sender) -> str | None:
+        """Return where a process sees the file in which it counts; None if it has none."""
 
     @abstractmethod
     def mounts(self, sender: Sender, data: Mapping[str, Mount]) -> tuple[Mount, ...]:
@@ -147,64 +125,70 @@ class Wiring(ABC):
     def _bound_at(self, place: int, replica: int) -> str:
         """Return where the socket of an edge is for the replica that binds it."""
 
+
+class _Filed(Wiring):
+    """Control and counters as files of the session's folder.
+
+    Parameters
+    ----------
+    plan : Plan
+        What is wired.
+    folder : Path
+        The session's own; removed with it.
+
+    Raises
+    ------
+    Alert
+        The folder's path is too long.
+    """
+
+    _open_to_all: bool
+    """Whether operators may run as other users."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self._folder = folder
+        self._control_socket = folder / "control" / _CONTROL_SOCKET
+        super().__init__(
+            plan, FileDoor(self._control_socket, open_to_all=self._open_to_all, seen_at=self._seen_at())
+        )
+        longest = max(
+            map(len, [str(self._control_socket), *(f"{folder}/{place}.127" for place in range(len(self._links)))])
+        )
+        if longest > _LONGEST_PATH:
+            raise Alert(
+                f"Sockets in {folder} would have paths of {longest} characters, and at most {_LONGEST_PATH} are possible.",
+                "Set TMPDIR to a folder with a short path.",
+            )
+
+    def prepare(self) -> None:
+        """Make the folders."""
+        folder = self._control_socket.parent
+        folder.mkdir()
+        if self._open_to_all:
+            folder.chmod(_PASSABLE)
+
+    def prepare_process(self, sender: Sender) -> None:
+        """Make the file in which a process will count."""
+        folder = self._own_folder(sender)
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._open_to_all:
+            folder.chmod(_OPEN)
+        make_counters(self.counters(sender), open_to_all=self._open_to_all)
+
+    def counters(self, sender: Sender) -> Path:
+        """Return the file in which a process counts."""
+        return self._own_folder(sender) / f"counters-{sender.incarnation}"
+
+    @abstractmethod
+    def _seen_at(self) -> str:
+        """Return where processes see the control's socket."""
+
     def _own_folder(self, sender: Sender) -> Path:
         return self._folder / f"task-{self._numbers[sender.operator]}.{sender.replica}"
 
 
-class ProcessWiring(Wiring):
-    """Files of the session's folder, for processes of this user."""
-
-    open_to_all = False
-
-    def control_uri(self) -> str:
-        """Return the socket's file."""
-        return f"ipc://{self.control_socket}"
-
-    def counters_seen_at(self, sender: Sender) -> str:
-        """Return the file."""
-        return str(self.counters(sender))
-
-    def mounts(self, sender: Sender, data: Mapping[str, Mount]) -> tuple[Mount, ...]:  # noqa: ARG002
-        """Return the data: everything else is seen without."""
-        return tuple(data.values())
-
-    def show_data(self, stage: Stage, data: Mapping[str, Mount]) -> str:
-        """Return a folder of links."""
-        folder = self._folder / stage.name / "mnt"
-        link_mounts(folder, data)
-        return str(folder)
-
-    def alias(self, sender: Sender) -> str | None:  # noqa: ARG002
-        """Return None: processes have no network of their own."""
-        return None
-
-    def _reached_at(self, place: int, source: str, replica: int) -> str:  # noqa: ARG002
-        return f"ipc://{self._folder}/{place}.{replica}"
-
-    def _bound_at(self, place: int, replica: int) -> str:
-        return f"ipc://{self._folder}/{place}.{replica}"
-
-
-class ContainerWiring(Wiring):
-    """Names on the session's network for messages, and mounted files for control and counters."""
-
-    open_to_all = True
-
-    def control_uri(self) -> str:
-        """Return the socket's file, as it is mounted."""
-        return f"ipc://{_RUN}/control/{_CONTROL_SOCKET}"
-
-    def counters_seen_at(self, sender: Sender) -> str:
-        """Return the file, as it is mounted."""
-        return f"{_RUN}/own/{self.counters(sender).name}"
-
-    def mounts(self, sender: Sender, data: Mapping[str, Mount]) -> tuple[Mount, ...]:
-        """Return the data, the control's folder, and the one in which the process counts."""
-        wires = (
-            Mount(self.control_socket.parent, f"{_RUN}/control"),
-            Mount(self._own_folder(sender), f"{_RUN}/own", writable=True),
-        )
-        return (*data.values(), *wires)
+class _Named(Wiring):
+    """Messages by names on the session's network."""
 
     def show_data(self, stage: Stage, data: Mapping[str, Mount]) -> str:  # noqa: ARG002
         """Return the folder in which containers see their data."""
@@ -225,6 +209,82 @@ class ContainerWiring(Wiring):
         return f"tcp://*:{_FIRST_PORT + place}"
 
 
-def make_wiring(launcher: Launcher, plan: Plan, folder: Path) -> Wiring:
+class ProcessWiring(_Filed):
+    """Files of the session's folder, for processes of this user."""
+
+    _open_to_all = False
+
+    def counters_seen_at(self, sender: Sender) -> str:
+        """Return the file."""
+        return str(self.counters(sender))
+
+    def mounts(self, sender: Sender, data: Mapping[str, Mount]) -> tuple[Mount, ...]:  # noqa: ARG002
+        """Return the data: everything else is seen without."""
+        return tuple(data.values())
+
+    def show_data(self, stage: Stage, data: Mapping[str, Mount]) -> str:
+        """Return a folder of links."""
+        folder = self._folder / stage.name / "mnt"
+        link_mounts(folder, data)
+        return str(folder)
+
+    def alias(self, sender: Sender) -> str | None:  # noqa: ARG002
+        """Return None: processes have no network of their own."""
+        return None
+
+    def _seen_at(self) -> str:
+        return str(self._control_socket)
+
+    def _reached_at(self, place: int, source: str, replica: int) -> str:  # noqa: ARG002
+        return f"ipc://{self._folder}/{place}.{replica}"
+
+    def _bound_at(self, place: int, replica: int) -> str:
+        return f"ipc://{self._folder}/{place}.{replica}"
+
+
+class ContainerWiring(_Named, _Filed):
+    """Names on the session's network for messages, and mounted files for control and counters."""
+
+    _open_to_all = True
+
+    def counters_seen_at(self, sender: Sender) -> str:
+        """Return the file, as it is mounted."""
+        return f"{_RUN}/own/{self.counters(sender).name}"
+
+    def mounts(self, sender: Sender, data: Mapping[str, Mount]) -> tuple[Mount, ...]:
+        """Return the data, the control's folder, and the one in which the process counts."""
+        wires = (
+            Mount(self._control_socket.parent, f"{_RUN}/control"),
+            Mount(self._own_folder(sender), f"{_RUN}/own", writable=True),
+        )
+        return (*data.values(), *wires)
+
+    def _seen_at(self) -> str:
+        return f"{_RUN}/control/{_CONTROL_SOCKET}"
+
+
+class PodWiring(_Named):
+    """Names on the session's network for messages, and TCP for control and counts: no file is shared."""
+
+    def prepare(self) -> None:
+        """Nothing has to be there."""
+
+    def prepare_process(self, sender: Sender) -> None:
+        """Nothing has to be there."""
+
+    def counters(self, sender: Sender) -> None:
+        """Return None: pods tell their counts."""
+
+    def counters_seen_at(self, sender: Sender) -> None:
+        """Return None: pods tell their counts."""
+
+    def mounts(self, sender: Sender, data: Mapping[str, Mount]) -> tuple[Mount, ...]:  # noqa: ARG002
+        """Return the data, which has to lie on volumes that the launcher knows."""
+        return tuple(data.values())
+
+
+def make_wiring(launcher: Launcher, plan: Plan, folder: Path, settings: SessionSettings) -> Wiring:
     """Return the wiring that a launcher's tasks need."""
+    if not launcher.shares_machine:
+        return PodWiring(plan, NetworkDoor(settings.address or launcher.address_here(), settings.ports))
     return ContainerWiring(plan, folder) if launcher.has_networks else ProcessWiring(plan, folder)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstart.errors import Alert
-from runstart.operators.counters import MOST_OUTPUTS, Counters, CounterValues, make_counters
+from runstart.operators.counters import MOST_OUTPUTS, Counters, CounterValues, make_counters, read_told_counters
 
 
 @given(
@@ -95,3 +97,21 @@ def test_links_and_pipes_in_place_of_counters_are_neither_followed_nor_waited_fo
     os.mkfifo(path)
     with pytest.raises(Alert, match="0 bytes"):
         Counters.read(path)
+
+
+def test_counts_that_are_told_are_those_that_were_counted() -> None:
+    counters = Counters.open(None)
+    counters.receive(5)
+    counters.finish()
+    counters.send(MOST_OUTPUTS - 1, 7)
+
+    assert read_told_counters(json.loads(json.dumps(asdict(counters.values())))) == counters.values()
+
+
+NUMBERS = [{"received": -1}, {"received": True}, {"received": 1.5}, {"finished": 1 << 63}]
+LISTS = [{"sent": [-1, "x", None]}, {"sent": {}}, {"sent": [0] * 1000}]
+
+
+@pytest.mark.parametrize("told", [None, [], "much", {}, *NUMBERS, *LISTS])
+def test_garbage_that_is_told_as_counts_counts_as_nothing(told: object) -> None:
+    assert read_told_counters(told) == CounterValues()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -16,7 +18,7 @@ from waiting import wait_until
 
 from runstart.errors import Alert
 from runstart.host import Demand, Reservation, Reservations, measure_host
-from runstart.launchers import SubprocessLauncher
+from runstart.launchers import LaunchSpec, SubprocessLauncher, Task
 from runstart.probe_sessions import ProbeOrder, ProbeSessionFailed, run_probe_session
 from runstart.probe_sessions import session as module
 from runstart.probe_sessions.members import make_spec
@@ -126,6 +128,51 @@ def test_a_hanging_program_is_told_and_ended(
         run_probe_session(order, launcher, store, session_settings(tmp_path, silence_s=2.0), reporter)
 
 
+class LateLauncher(SubprocessLauncher):
+    """Gives its place to the last program long after the others, as a full cluster does."""
+
+    shares_machine = False
+
+    def start(self, spec: LaunchSpec) -> Task:
+        if spec.name == "segmentation":
+            spec = replace(spec, command=("/bin/sh", "-c", 'sleep 4; exec "$@"', "sh", *spec.command))
+        return super().start(spec)
+
+    def waits_for(self, task: Task) -> str:
+        return f"no node has a place for {task.name}" if task.name == "segmentation" else ""
+
+
+def test_program_that_waits_for_its_place_does_not_hang_and_says_what_it_waits_for(
+    tmp_path: Path, store: FileStore
+) -> None:
+    order, reporter = ProbeOrder(1000, plain_stream=False), Remembering()
+    outcome = run_probe_session(
+        order, LateLauncher(), store, session_settings(tmp_path, silence_s=2.0), reporter, "run7"
+    )
+    assert (outcome.state, outcome.arrived) == ("finished", 1000)
+    assert "segmentation waits: no node has a place for segmentation" in reporter.told
+    assert read_record(store, order.session_id).reason == ""
+
+
+def test_programs_of_a_cluster_wait_for_each_others_places_and_have_time_for_it() -> None:
+    order, settings = ProbeOrder(1000, plain_stream=False), SessionSettings(ready_s=200.0)
+
+    def made(shares_machine: bool) -> LaunchSpec:
+        names = make_names(has_network=True, is_on_cluster=True)
+        for name in (names.network, names.probe, names.stream):
+            assert re.fullmatch(r"[a-z]+-[a-z0-9]{5}", name)
+        ports = {"probe": 1, "streaming": 2}
+        return make_spec(
+            "probe", order, "0" * 16, names, ports, settings, "an-image", shares_machine=shares_machine
+        )
+
+    here, there = made(shares_machine=True), made(shares_machine=False)
+    assert "patience_s" not in here.environment
+    assert there.environment["patience_s"] == "200"
+    assert there.limits.seconds == (here.limits.seconds or 0.0) + 3 * 200.0
+    assert (here.limits.processes, there.limits.processes) == (settings.allowance.processes, None)
+
+
 def test_garbage_on_the_probes_port_is_told(
     tmp_path: Path, store: FileStore, launcher: SubprocessLauncher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,10 +197,16 @@ def _elsewhere(port: int) -> object:
     """Return a `make_spec` that sends streaming to another port."""
 
     def changed(
-        name: str, order: ProbeOrder, store_id: str, names: Names, ports: dict[str, int], *rest: object
+        name: str,
+        order: ProbeOrder,
+        store_id: str,
+        names: Names,
+        ports: dict[str, int],
+        *rest: object,
+        **more: object,
     ) -> object:
         told = {**ports, "probe": port} if name == "streaming" else ports
-        return make_spec(name, order, store_id, names, told, *rest)  # type: ignore[arg-type]
+        return make_spec(name, order, store_id, names, told, *rest, **more)  # type: ignore[arg-type]
 
     return changed
 

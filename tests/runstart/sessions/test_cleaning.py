@@ -209,6 +209,21 @@ def test_tasks_without_record_and_folder_go_only_if_they_are_of_this_machine(
     assert engine.networks == []
 
 
+def test_on_a_cluster_what_has_no_record_is_removed_whichever_pod_has_made_it(
+    store: FileStore, engine: ListedEngine
+) -> None:
+    engine.shares_machine = False
+    store_id = store_identity(store)
+    for name, age_s in (("old", ORPHANED_AFTER_S + 5), ("young", 5)):
+        labels = {**session_labels(new_session_id(), store_id), "runstart.host": "a-pod-that-is-gone"}
+        engine.add(name, labels, NOW - age_s)
+
+    (text,) = clean(engine, store)
+
+    assert "removed the task old" in text
+    assert [task.task.name for task in engine.tasks] == ["young"]
+
+
 @pytest.mark.parametrize("is_alive", [True, False])
 def test_sessions_of_another_store_on_this_machine_are_left_to_its_own_clean_up(
     tmp_path: Path,

@@ -10,7 +10,8 @@ import pytest
 import zmq
 from waiting import wait_until
 
-from runstart.sessions.control_hub import ControlHub, Said, Sender
+from runstart.sessions.control_hub import ControlHub, Said
+from runstart.sessions.doors import FileDoor, Sender
 
 WORKER = Sender("work", 1, 2)
 
@@ -24,7 +25,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def hub(folder: Path) -> Iterator[ControlHub]:
-    one = ControlHub(folder / "hub", {"work": 2}, open_to_all=False)
+    one = ControlHub(FileDoor(folder / "hub", open_to_all=False), {"work": 2})
     yield one
     one.close()
 
@@ -92,7 +93,7 @@ def test_word_reaches_its_operator_and_nobody_else_is_a_miss_not_an_error(
 
 def test_socket_is_open_to_other_users_only_where_operators_are_other_users(folder: Path) -> None:
     for name, open_to_all in (("a", True), ("b", False)):
-        hub = ControlHub(folder / name, {}, open_to_all=open_to_all)
+        hub = ControlHub(FileDoor(folder / name, open_to_all=open_to_all), {})
         mode = stat.S_IMODE((folder / name).stat().st_mode)
         hub.close()
         assert bool(mode & 0o002) == open_to_all

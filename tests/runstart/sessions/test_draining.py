@@ -102,3 +102,12 @@ def test_abandoned_stage_ends_at_once_and_those_behind_it_drain() -> None:
     assert told == ["c"]
     assert one.above("c") == {"a", "b"}
     assert one.above("a") == set()
+
+
+def test_stage_behind_one_that_may_have_sent_more_than_is_known_is_waited_for_though_its_counts_agree() -> None:
+    one = drain()
+    now = {"a": StageView(NOTHING, has_finished=True, has_died=True, has_unsaid=True), "b": StageView(DONE)}
+
+    assert one.step(views(**now), 0.0) == []
+    assert one.step(views(**now), 1.9) == []
+    assert one.step(views(**now), 2.0) == ["b"]

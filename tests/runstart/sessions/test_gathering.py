@@ -6,7 +6,8 @@ import pytest
 from session_kit import Remembering
 
 from runstart.sessions import gathering
-from runstart.sessions.control_hub import Said, Sender
+from runstart.sessions.control_hub import Said
+from runstart.sessions.doors import Sender
 from runstart.sessions.gathering import MOST_DEAD_LETTERS, Gathering
 from runstart.sessions.keeping import Keeper
 from runstart.sessions.records import new_session_id, session_key

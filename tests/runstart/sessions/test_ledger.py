@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runstart.pipelines import Link
-from runstart.sessions.ledger import Counts, add_up, flows_of, sent_on
+from runstart.sessions.ledger import Counts, Flow, add_up, bounds_of, flows_of, sent_on
 
 COPY = (Link("source", "out", "work", "in"), Link("source", "out", "show", "in"), Link("work", "out", "show", "in"))
 
@@ -42,6 +42,51 @@ def test_counts_of_unequal_length_are_added_place_by_place() -> None:
     together = add_up([Counts(received=1, sent=(1,)), Counts(), Counts(received=2, sent=(1, 4), sent_bytes=(2, 3))])
 
     assert together == Counts(received=3, sent=(2, 4), sent_bytes=(2, 3))
+
+
+SETTLED, OPEN = Flow(5, 5, 5, 0, 5), Flow(5, 4, 3, 0, 3)
+NONE: set[str] = set()
+
+
+def test_losses_are_known_exactly_while_everybody_has_told_the_last_counts() -> None:
+    flows = {"source": Flow(0, 0, 5, 0, 5), "work": OPEN, "show": OPEN}
+
+    assert set(bounds_of(LINE, flows, NONE, NONE).values()) == {"exactly"}
+
+
+def test_process_that_could_not_tell_its_last_counts_makes_losses_upper_bounds_and_those_behind_it_lower_ones() -> (
+    None
+):
+    flows = {"source": Flow(0, 0, 5, 0, 5), "work": OPEN, "show": SETTLED}
+
+    assert bounds_of(LINE, flows, {"work"}, NONE) == {
+        "source": "exactly",
+        "work": "at most",
+        "show": "at least",
+    }
+    assert bounds_of(LINE, flows, {"work", "show"}, NONE)["show"] == "about"
+
+
+def test_process_whose_messages_were_all_done_had_told_its_last_counts() -> None:
+    flows = {"source": Flow(0, 0, 5, 0, 5), "work": SETTLED, "show": OPEN}
+
+    assert set(bounds_of(LINE, flows, {"work"}, {"show"}).values()) == {"exactly"}
+
+
+def test_process_that_may_have_sent_unasked_had_perhaps_sent_more_though_its_messages_were_all_done() -> None:
+    flows = {"source": Flow(0, 0, 5, 0, 5), "work": SETTLED, "show": SETTLED}
+
+    found = bounds_of(LINE, flows, {"work"}, {"work"})
+
+    assert found == {"source": "exactly", "work": "at most", "show": "at least"}
+
+
+def test_source_that_could_not_tell_its_last_counts_has_made_at_least_those_it_told() -> None:
+    flows = {"source": Flow(0, 0, 5, 0, 5), "work": SETTLED, "show": SETTLED}
+
+    found = bounds_of(LINE, flows, {"source", "work"}, NONE)
+
+    assert found == {"source": "at least", "work": "about", "show": "at least"}
 
 
 class _Line:

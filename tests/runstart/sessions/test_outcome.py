@@ -33,6 +33,22 @@ def test_each_kind_of_loss_is_named_with_operator_and_number() -> None:
     assert (lossy.lost, lossy.forgotten) == (4, 12)
 
 
+def test_loss_that_is_not_known_exactly_is_told_as_what_it_is() -> None:
+    lossy = outcome(
+        source=OperatorTotals(repeated=4, unsaid=1, bound="at least"),
+        work=OperatorTotals(lost_before=3, lost_inside=1, unsaid=1, bound="about"),
+        sums=OperatorTotals(unsaid=2, bound="at most"),
+        show=OperatorTotals(lost_before=1, bound="at least"),
+    )
+
+    assert lossy.troubles() == [
+        "source has died after at least 4 messages and begun anew: what follows it may hold them twice.",
+        "A process of work ended without telling the last counts: about 4 messages to work were lost.",
+        "2 processes of sums ended without telling the last counts: whether what was sent last has arrived is not known.",
+        "At least 1 message to show was lost on the way.",
+    ]
+
+
 def test_failed_trigger_is_a_trouble() -> None:
     assert SessionOutcome("0123456789ABCDEF", "failed", 1.0, {}, triggers=("no file",)).troubles() == ["no file."]
 

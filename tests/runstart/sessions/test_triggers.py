@@ -8,7 +8,7 @@ import pytest
 
 from runstart.errors import Alert
 from runstart.pipelines import Plan, Stage
-from runstart.sessions.control_hub import Sender
+from runstart.sessions.doors import Sender
 from runstart.sessions.triggers import Triggers, check_trigger
 from runstart.specifications import OperatorSpec
 
