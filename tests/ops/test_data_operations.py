@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -98,6 +99,12 @@ def test_inputs_are_the_whole_config_and_the_output_is_stored(
     path.write_bytes(store.get(name).data)
     with fits.open(path) as hdus:
         assert (hdus["SCI"].data == 2).all()
+
+
+def test_what_the_step_gives_out_is_kept_in_the_object_store(launch: Run, store: FileStore) -> None:
+    result = launch("median", {"input_files": FILES})
+    (kept,) = store.list(f"step_values/{result.run_id}/")
+    assert json.loads(store.get(kept).data) == result.output_for_node("compute_median")
 
 
 def test_the_page_shows_picture_key_and_what_it_was_made_of(launch: Run, instance: dg.DagsterInstance) -> None:
