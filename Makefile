@@ -8,8 +8,9 @@ MPLCONFIGDIR ?= $(HOME)/.cache/runstart/matplotlib
 export MPLCONFIGDIR
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# Tests with servers, faults and clocks of their own run one after the other, all others beside each other.
-ALONE := broker or store or faults or alone
+# Files of tests run beside each other, each worker with servers of its own; those that take longest begin.
+BESIDE := --dist loadfile --no-loadscope-reorder
+REAL := broker or store or real
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-real test-k8s bench fuzz lint
@@ -24,16 +25,18 @@ demo: $(VENV)/.installed ## Start everything on this machine and say where to lo
 	@exec $(BIN)/runstart demo
 
 test: $(VENV)/.installed ## Run the tests on the embedded broker and a store in a folder
-	@$(BIN)/python -m pytest -n logical --dist loadfile -m "not ($(ALONE))"
-	@$(BIN)/python -m pytest -m "$(ALONE)"
+	@$(BIN)/python -m pytest -n logical $(BESIDE) -m "not alone"
+	@$(BIN)/python -m pytest -m alone
 
-test-real: $(VENV)/.installed ## Run the integration and fault tests on Apache Kafka, an S3 server and Podman (Java 17, Maven)
+test-real: $(VENV)/.installed ## Run the integration tests on Apache Kafka, an S3 server and Podman (Java 17, Maven)
 	@$(BIN)/python -m runstart.facility.install kafka podman
-	@$(BIN)/python -m pytest --real -m "broker or store or faults or real"
+	@$(BIN)/python -m pytest --real -n 2 $(BESIDE) -m "($(REAL)) and not alone"
+	@$(BIN)/python -m pytest --real -m "($(REAL)) and alone"
 
 test-k8s: $(VENV)/.installed ## Run the tests on a real Kubernetes, which is built and started (root, Go 1.26, Java 17, Maven)
-	@$(BIN)/python -m runstart.facility.install kafka cluster
-	@$(BIN)/python -m pytest --k8s -m k8s
+	@$(BIN)/python -m runstart.facility.install kafka cluster postgresql
+	@$(BIN)/python -m runstart.facility.images
+	@$(BIN)/python -m pytest --k8s -n 2 $(BESIDE) -m k8s
 
 bench: $(VENV)/.installed-bench ## Run all benchmarks; one JSON object a line
 	@$(BIN)/python -m bench

@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+from waiting import PATIENCE
 
 if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadFileScheduling
+
     from runstart.facility import Broker, Podman, S3Server, SecuredKafka
     from runstart.facility.cluster import RunningCluster
     from runstart.instruments import KafkaCluster
@@ -27,6 +31,10 @@ BUCKET = "runstart-tests"
 USER, PASSWORD = "reader", f"pass{secrets.token_hex(8)}"
 PASSWORD_VARIABLE = "RUNSTART_KAFKA_SECURED_PASSWORD"  # noqa: S105 - a variable's name
 _serial = itertools.count()
+_PAGES = "tests/ui/"
+
+# Wherever they are imported first.
+pytest.register_assert_rewrite("launcher_bench", "launcher_contract")
 
 # Tests hold correctness, never time: a busy machine must not fail one. pytest-timeout ends what hangs.
 hypothesis.settings.register_profile("runstart", deadline=None)
@@ -46,6 +54,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if left_out:
             config.hook.pytest_deselected(items=left_out)
             items[:] = [item for item in items if item not in left_out]
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        _put_longest_first(items, float(config.getini("timeout")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """With `--dist loadfile`, give the files that share Dagster's pages and a browser to one worker."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByServers(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return _PAGES if file.startswith(_PAGES) else file
+
+    return ByServers(config, log)
+
+
+def _put_longest_first(items: list[pytest.Item], default: float) -> None:
+    """Begin with the files whose tests may take longest, so that no worker is left with one of them at the end."""
+    longest: dict[Path, float] = {}
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        allowed = marker.args[0] if marker else default
+        longest[item.path] = max(longest.get(item.path, 0.0), allowed)
+        item.add_marker(pytest.mark.timeout(allowed * PATIENCE), append=False)
+    items.sort(key=lambda item: -longest[item.path])
 
 
 def _broker(config: pytest.Config, data_dir: Path) -> Broker:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import dagster as dg
 import psutil
 import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
+from facility_view import FacilityView, open_store_at
 from run_worker import Halt, Order, RunWorker
 from scripted_stream import ScriptedRun, now_ms, publish
 from waiting import wait_until
@@ -34,25 +35,14 @@ from runstart.live import (
     Silent,
     Sources,
     load_record,
-    load_result,
-    name_partition,
-    read_head,
     reduce_run,
     save_record,
 )
 from runstart.live.run_starts import Cursor, RunStartSearch
 from runstart.product import StoredProduct, read_product
-from runstart.storage import FileStore, ObjectStore, open_store
+from runstart.storage import FileStore
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-UNFINISHED = (
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-)
-
 SMALL = """
 [instruments.{name}]
 tof = {{ start_us = 0, stop_us = 100_000, bins = 200 }}
@@ -92,7 +82,7 @@ def small_instrument(
     )
 
 
-class DagsterFacility:
+class DagsterFacility(FacilityView):
     """Instruments, broker, store and Dagster instance of one deployment; a context manager.
 
     Parameters
@@ -144,7 +134,7 @@ class DagsterFacility:
             **environ,
         }
         self.instruments: dict[str, Instrument] = read_instruments(toml, self.environ).instruments
-        self.store = _open(store_url, self.environ)
+        self.store = open_store_at(store_url, self.environ)
         self.instance = dg.DagsterInstance.from_config(str(self.home))
         self._daemon: subprocess.Popen[bytes] | None = None
         self._workers: list[RunWorker] = []
@@ -168,7 +158,7 @@ class DagsterFacility:
         since = time.time()
         with (self.folder / "daemon.log").open("ab") as log:
             self._daemon = subprocess.Popen(
-                [*self._dagster("dagster-daemon"), "run", "-m", self.module],
+                [sys.executable, "-m", "quick_daemon", "run", "-m", self.module],
                 cwd=REPOSITORY,
                 env=os.environ | self.environ,
                 stdin=subprocess.DEVNULL,
@@ -206,7 +196,7 @@ class DagsterFacility:
     def run_cli(self, *arguments: str, timeout: float = 60.0) -> str:
         """Run a `dagster` command in this facility's environment, and return what it prints."""
         done = subprocess.run(
-            [*self._dagster("dagster"), *arguments],
+            [sys.executable, str(Path(sys.executable).parent / "dagster"), *arguments],
             cwd=REPOSITORY,
             env=os.environ | self.environ,
             capture_output=True,
@@ -221,8 +211,8 @@ class DagsterFacility:
     def daemon_log(self) -> str:
         return (self.folder / "daemon.log").read_text(errors="replace")
 
-    def _dagster(self, program: str) -> list[str]:
-        return [sys.executable, str(Path(sys.executable).parent / program)]
+    def log_tail(self) -> str:
+        return self.daemon_log[-3000:] if (self.folder / "daemon.log").exists() else ""
 
     def _ticked_since(self, since: float) -> bool:
         assert self._daemon is not None
@@ -234,59 +224,6 @@ class DagsterFacility:
             if state.instigator_name == "run_starts"
             for tick in self.instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
         )
-
-    # Runs
-
-    def runs(self, instrument: str, partition_key: str | None = None) -> list[dg.DagsterRun]:
-        """Return the runs of an instrument, newest first."""
-        tags = {"runstart/instrument": instrument}
-        if partition_key is not None:
-            tags["dagster/partition"] = partition_key
-        return list(self.instance.get_runs(dg.RunsFilter(tags=tags)))
-
-    def wait_for_result(self, run: ScriptedRun, timeout: float = 60.0) -> tuple[str, Result]:
-        """Wait until all Dagster runs of a run have ended, the last with success; return partition key and result."""
-        name = run.instrument.name
-        key = name_partition(run.name, run.start_ms)
-
-        def ended() -> bool:
-            found = self.runs(name, key)
-            done = found and all(r.status not in UNFINISHED for r in found)
-            return bool(done) and found[0].status is dg.DagsterRunStatus.SUCCESS
-
-        try:
-            wait_until(ended, f"a successful end of run {key} of {name}", timeout, 0.2)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.story(name)}") from error
-        return key, self.result(name, key)
-
-    def story(self, instrument: str) -> str:
-        """Return what happened to the runs of an instrument, for a test's message."""
-        lines = [f"{r.run_id} {r.status} {dict(r.tags)}" for r in self.runs(instrument)]
-        for run in self.runs(instrument)[:2]:
-            lines += [f"  {entry.user_message[:300]}" for entry in self.instance.all_logs(run.run_id)]
-        log = self.daemon_log[-3000:] if (self.folder / "daemon.log").exists() else ""
-        return "\n".join([*lines[-60:], log])
-
-    def partition_keys(self, instrument: str) -> Sequence[str]:
-        """Return the partitions that the sensor has added."""
-        return self.instance.get_dynamic_partitions(f"live_runs_{instrument}")
-
-    def result(self, instrument: str, partition_key: str) -> Result:
-        """Return a run's current result."""
-        current = read_head(self.store, instrument, partition_key).current
-        assert current is not None
-        return load_result(self.store, current)
-
-    def product(self, result: Result) -> StoredProduct:
-        """Return the counts in a result's NeXus file."""
-        return read_product(self.store.get(f"{result.folder}/run.nxs").data)
-
-    def checks(self, run_id: str) -> dict[str, bool]:
-        """Return which asset checks a Dagster run evaluated, and whether they passed."""
-        records = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
-        evaluations = [r.dagster_event.asset_check_evaluation_data for r in records if r.dagster_event]
-        return {evaluation.check_name: evaluation.passed for evaluation in evaluations}
 
     # Without the daemon
 
@@ -377,18 +314,3 @@ class DagsterFacility:
     def new_run(self, instrument: str, name: str = "1001", **changes: Any) -> ScriptedRun:
         """Return a run that starts now."""
         return ScriptedRun(self.instruments[instrument], name, now_ms(), **changes)
-
-
-def _open(url: str, environ: Mapping[str, str]) -> ObjectStore:
-    if not url.startswith("s3:"):
-        return open_store(url)
-    import boto3
-
-    client = boto3.client(
-        "s3",
-        endpoint_url=environ["AWS_ENDPOINT_URL"],
-        aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
-        region_name=environ["AWS_DEFAULT_REGION"],
-    )
-    return open_store(url, client)

@@ -15,6 +15,7 @@ import numpy as np
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions
 from scripted_stream import PULSE_MS, Expected, Scripted, ScriptedRun, now_ms
+from waiting import PATIENCE
 
 from runstart.errors import Transient
 from runstart.events import RunStart, RunStop, decode, encode
@@ -300,7 +301,7 @@ def add_partitions(broker: Broker, topic: str, total: int) -> None:
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait for a condition."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "What was waited for did not come."
         time.sleep(0.01)

@@ -17,6 +17,31 @@ from runstart.instruments import Instrument
 N_EVENTS = 237_078
 N_PULSES = 300
 _NAME = "isis_sans2d_events.nxs"
+RECORDED_TABLE = """
+[instruments.{name}]
+tof = {{ start_us = 0, stop_us = 100_000, bins = 1000 }}
+views = ["tof", "pixel", "image"]
+snapshot_interval = 1
+display_interval = 2
+grace = 1
+hold_back = 0.3
+
+[[instruments.{name}.banks]]
+name = "monitors"
+shape = [8]
+first_detector_id = 1
+
+[[instruments.{name}.banks]]
+name = "rear"
+shape = [120, 512]
+first_detector_id = 9
+
+[[instruments.{name}.banks]]
+name = "front"
+shape = [120, 512]
+first_detector_id = 61_449
+"""
+"""The instrument of the recorded run, by any name, with short intervals."""
 
 
 def find_recorded_run() -> Path | None:

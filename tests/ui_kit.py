@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 from runstart.demo import family
 from runstart.demo.children import Child, CodeServer, Daemon, UserInterface
@@ -40,7 +40,7 @@ MICROSCOPE = "SIMSTEM"
 BATCH_BYTES = "32MiB"  # of a scan of 64 x 64 frames of 128 x 128 pixels: 128 MiB
 NIGHTS = 3
 START_TIMEOUT = 120.0
-RUN_TIMEOUT = 120_000  # ms
+RUN_TIMEOUT = 120_000 * PATIENCE  # ms
 NAVIGATION, WIDTH = 240, 1400  # px: Dagster's menu on the left, and what a screenshot keeps
 VIEWPORT = (NAVIGATION + WIDTH, 1500)  # high enough for the events of a short run: others are not in the page
 _RUN_STATUS = "query Run($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"

@@ -14,8 +14,6 @@ import pytest
 from bench.__main__ import BENCHMARKS
 from bench._measure import Row, Scale, time_interleaved
 
-pytestmark = pytest.mark.alone
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 FIELDS = {"name", "ours", "peer", "peer_name", "unit", "ratio", "versions"}
 

@@ -14,7 +14,7 @@ import dagster as dg
 import numpy as np
 import pytest
 from dagster_kit import DagsterFacility
-from recorded_run import N_EVENTS, find_recorded_run, histogram_recorded_run, make_recorded_run
+from recorded_run import N_EVENTS, RECORDED_TABLE, find_recorded_run, histogram_recorded_run, make_recorded_run
 from scripted_stream import ScriptedRun
 
 from runstart.facility import Broker
@@ -24,31 +24,6 @@ pytestmark = [pytest.mark.broker, pytest.mark.timeout(240)]
 
 SKEWED = (0.7, 0.2, 0.1, 0.0)  # the last partition is idle
 SPEED = 3.0  # 30 s of pulses in 10 s: the run begins while they come
-
-TABLE = """
-[instruments.{name}]
-tof = {{ start_us = 0, stop_us = 100_000, bins = 1000 }}
-views = ["tof", "pixel", "image"]
-snapshot_interval = 1
-display_interval = 2
-grace = 1
-hold_back = 0.3
-
-[[instruments.{name}.banks]]
-name = "monitors"
-shape = [8]
-first_detector_id = 1
-
-[[instruments.{name}.banks]]
-name = "rear"
-shape = [120, 512]
-first_detector_id = 9
-
-[[instruments.{name}.banks]]
-name = "front"
-shape = [120, 512]
-first_detector_id = 61_449
-"""
 
 
 @dataclass(frozen=True)
@@ -93,7 +68,7 @@ def replays(
     recorded = find_recorded_run()
     files = {"made": make_recorded_run(folder / "made.nxs")} | ({"recorded": recorded} if recorded else {})
     names = {case.name: new_name() for case in CASES if case.origin in files}
-    tables = "".join(TABLE.format(name=name) for name in names.values())
+    tables = "".join(RECORDED_TABLE.format(name=name) for name in names.values())
     with DagsterFacility(folder / "facility", tables, broker.bootstrap_servers, *store_place()) as facility:
         facility.start()
         published: dict[str, ReplaySummary] = {}

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster_kit import UNFINISHED, DagsterFacility
+from dagster_kit import DagsterFacility
+from facility_view import UNFINISHED
 from night_facility import ASSETS, SITE, NightPlace, night, put_slowly
 from waiting import wait_until
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 
 def test_exposures_that_arrive_become_a_catalogue_by_themselves_and_each_is_taken_up_once(

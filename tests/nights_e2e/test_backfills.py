@@ -14,7 +14,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster_kit import REPOSITORY, UNFINISHED, DagsterFacility
+from dagster_kit import REPOSITORY, DagsterFacility
+from facility_view import UNFINISHED
 from night_facility import ASSETS, BIASES_ONLY, SITE, NightPlace, night, open_observatory
 from waiting import wait_until
 

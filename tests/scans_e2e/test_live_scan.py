@@ -13,8 +13,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster_kit import UNFINISHED, DagsterFacility
+from dagster_kit import DagsterFacility
 from facility_kit import in_background
+from facility_view import UNFINISHED
 from waiting import wait_until
 
 from definitions import build_definitions
@@ -24,7 +25,8 @@ from runstart.simulators.scan import ScanTruth, simulate_scan
 from runstart.simulators.scan_plan import ScanPlan
 from runstart.storage import ObjectMissing
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+# A scan waits for nobody: its pace is that of a clock.
+pytestmark = [pytest.mark.real, pytest.mark.alone, pytest.mark.timeout(300)]
 
 KEY = "scan_000001.frames"
 PLAN = ScanPlan(scan_shape=(40, 40), frame_shape=(64, 64), rate=64.0, dropped=0.01)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster_kit import REPOSITORY, UNFINISHED, DagsterFacility
+from dagster_kit import REPOSITORY, DagsterFacility
+from facility_view import UNFINISHED
 from toy_sessions import pipeline, toy_environ, write_pipeline, write_toys
 from waiting import wait_until
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from ui_kit import CHROMIUM_ARGUMENTS, VIEWPORT, Pages, find_chromium, materialize, wait_for_success
+from waiting import PATIENCE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -40,7 +41,7 @@ def pages(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def _open(browser: Browser) -> Page:
     width, height = VIEWPORT
     page = browser.new_page(viewport={"width": width, "height": height})
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(30_000 * PATIENCE)
     return page
 
 

@@ -39,7 +39,8 @@ CHOSEN = ("raw_scan", "virtual_images")  # made by two steps of the graph
 STEP_WIDTH = 200  # px, of all steps where their durations are not shown
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+# A scan waits for nobody: its pace is that of a clock.
+pytestmark = [pytest.mark.real, pytest.mark.alone, pytest.mark.timeout(300)]
 
 
 class Scan:

@@ -69,20 +69,20 @@ def test_a_script_shows_its_arrays_live_and_in_the_result(make: Make, script: Ca
 
 @pytest.mark.faults
 @pytest.mark.parametrize(
-    ("text", "error"),
+    ("text", "timeout", "error"),
     [
-        ("def reduce(run):\n    raise ValueError('no sample')\n", "reduce.py:2"),
-        ("def reduce(run):\n    while True: pass\n", "longer"),
-        ("def reduce(run):\n    return {'big': bytearray(4_000_000_000)}\n", "MB"),
-        ("import os\ndef reduce(run):\n    while True: os.fork()\n", ""),
-        ("def reduce(run:\n", "SyntaxError"),
+        ("def reduce(run):\n    raise ValueError('no sample')\n", 60.0, "reduce.py:2"),
+        ("def reduce(run):\n    while True: pass\n", 2.0, "longer"),
+        ("def reduce(run):\n    return {'big': bytearray(4_000_000_000)}\n", 60.0, "MB"),
+        ("import os\ndef reduce(run):\n    while True: os.fork()\n", 2.0, ""),
+        ("def reduce(run:\n", 60.0, "SyntaxError"),
     ],
     ids=["raises", "spins", "allocates", "forks", "is no Python"],
 )
 def test_a_bad_script_costs_its_pictures_and_no_event(
-    make: Make, script: Callable[..., Script], text: str, error: str
+    make: Make, script: Callable[..., Script], text: str, timeout: float, error: str
 ) -> None:
-    beamline = make(script=script(text, timeout=2.0, memory_mb=500))
+    beamline = make(script=script(text, timeout=timeout, memory_mb=500))
     result = run_to_end(beamline, lambda: bool(beamline.notebook.shown))
     assert result.script_error
     assert error in result.script_error

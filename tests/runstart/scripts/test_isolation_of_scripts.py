@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -352,5 +352,8 @@ def temporary_files_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def sleeping(seconds: str) -> list[str]:
-    lines = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists())
-    return [str(line) for line in lines if line.rstrip(b"\0").endswith(b"\0" + seconds.encode())]
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.append(path.read_bytes())
+    return [str(line) for line in found if line.rstrip(b"\0").endswith(b"\0" + seconds.encode())]
