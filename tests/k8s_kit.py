@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from runstart.facility.cluster import RunningCluster
@@ -91,13 +92,13 @@ class Deployment:
         told["images"] = [{"name": "runstart/code-location", "newName": image, "newTag": tag}]
         path.write_text(yaml.safe_dump(told, sort_keys=False))
 
-    def wait(self, *deployments: str, timeout_s: int = 240) -> None:
+    def wait(self, *deployments: str, timeout_s: float = 240) -> None:
         """Wait until deployments, all by default, serve with the newest pods only."""
         for each in deployments or DEPLOYMENTS:
             try:
-                self.kubectl("rollout", "status", f"deployment/{each}", f"--timeout={timeout_s}s")
-            except Exception as error:
-                raise AssertionError(f"{each} does not come up: {error}\n{self.story()}") from error
+                wait_until(lambda each=each: self._is_rolled_out(each), f"{each} to come up", timeout_s, 0.5)
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{self.story()}") from error
 
     def url(self, component: str = "webserver", port: int = 3000) -> str:
         """Return the address of a component's pod: pods are reached from this machine."""
@@ -116,8 +117,14 @@ class Deployment:
 
     def remove(self) -> None:
         """Remove it with all that it has started, and the volumes; CRD and priority classes stay."""
+        self.kubectl("delete", "deployments,jobs", "--all", "--wait=false")
+        self.kubectl("delete", "pods", "--all", "--grace-period=0", "--force")
         self.cluster.kubectl("delete", "namespace", NAMESPACE, OPERATORS, "--ignore-not-found", "--timeout=110s")
         self.cluster.kubectl("delete", "persistentvolume", "-l", "app.kubernetes.io/part-of=runstart")
+
+    def _is_rolled_out(self, deployment: str) -> bool:
+        told = self.kubectl("rollout", "status", f"deployment/{deployment}", "--watch=false")
+        return "successfully rolled out" in told
 
 
 def deploy(cluster: RunningCluster, folder: Path, places: Places) -> Deployment:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 DOUBLINGS_TAG = "runstart/memory_doublings"
 """Tag of a run: how often the memory of its pod was doubled, over all its retries."""
 
-END_TAG, PASSES_TAG = "runstart/pod_end", "runstart/pod_end_passes"
-"""Tags of a run: the name of its pod's end, and whether that passes by itself."""
+PASSES_TAG = "runstart/pod_end_passes"
+"""Tag of a run whose pod ended in a way that passes by itself. It has the run's id, since a retry inherits it."""
 
 RUN_ID_LABEL = "dagster/run-id"
 COMPONENT_LABEL = "app.kubernetes.io/component"
@@ -174,14 +174,15 @@ class RunPods:
         """Ask for retries again that Dagster has promised and dropped."""
         dropped = dg.RunsFilter(
             statuses=[dg.DagsterRunStatus.FAILURE],
-            tags={PASSES_TAG: "true", WILL_RETRY_TAG: "false"},
+            tags={WILL_RETRY_TAG: "false"},
             updated_after=datetime.now(UTC) - AGAIN_MOST,
         )
         done = []
         for record in self.instance.get_run_records(dropped):
             run = record.dagster_run
             is_recent = time.time() - record.update_timestamp.timestamp() < AGAIN_SECONDS
-            if is_recent or AUTO_RETRY_RUN_ID_TAG in run.tags or not _should_be_retried(self.instance, run):
+            is_dropped = run.tags.get(PASSES_TAG) == run.run_id and AUTO_RETRY_RUN_ID_TAG not in run.tags
+            if is_recent or not is_dropped or not _should_be_retried(self.instance, run):
                 continue
             self.instance.report_run_failed(
                 run, "The retry of this run could not be started; it is asked for again."
@@ -220,8 +221,8 @@ class RunPods:
         lines = "" if found.pod is None else read_last_lines(self.core, found.pod)
         if lines:
             message += f"\nIts last lines:\n{lines}"
-        self.instance.add_run_tags(run.run_id, {END_TAG: end.name, PASSES_TAG: str(is_retried).lower()})
         if is_retried:
+            self.instance.add_run_tags(run.run_id, {PASSES_TAG: run.run_id})
             self.instance.report_run_failed(run, message)
         else:
             self._fail_for_good(run, message)

@@ -1,4 +1,4 @@
-"""A cluster for tests of the manifests, whose namespaces have fixed names."""
+"""A cluster for tests of the manifests, whose namespaces have fixed names, and a facility that is deployed on one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from k8s_facility_kit import ClusterFacility
+
     from runstart.facility.cluster import RunningCluster
 
 
@@ -18,3 +20,15 @@ def bare_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCl
 
     with Cluster(tmp_path_factory.mktemp("bare") / "data") as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def facility(
+    request: pytest.FixtureRequest, cluster: RunningCluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ClusterFacility]:
+    """Runstart deployed, with servers of its own, and the instruments and settings that the module names."""
+    from k8s_facility_kit import ClusterFacility
+
+    folder, module = tmp_path_factory.mktemp("facility"), request.module
+    with ClusterFacility(cluster, folder, module.TABLES, module.SETTINGS) as made:
+        yield made

@@ -282,11 +282,15 @@ def test_retry_that_has_just_been_promised_is_left_to_dagster(place: Place) -> N
     assert place.pods.look_after(set()) == []
 
 
-def test_end_is_a_tag_of_its_run(place: Place) -> None:
+@pytest.mark.usefixtures("at_once")
+def test_retry_of_a_run_is_not_taken_for_it(place: Place) -> None:
     run = place.run("evicted, gone")
     place.pods.find_end(run)
+    inherited = {"runstart/pod_end_passes": place.now(run).tags["runstart/pod_end_passes"]}
+    retry = place.run(None, FAILURE, **inherited)
+    drop_retry(place, retry)
 
-    assert place.now(run).tags["runstart/pod_end"] == "evicted"
+    assert place.pods.look_after(set()) == []
 
 
 @pytest.mark.parametrize("text", ["soon", "0", "inf", "nan", "-5"])
