@@ -240,6 +240,11 @@ def test_two_daemons_never_run_at_once_and_the_code_location_is_never_away() -> 
     assert rolling == {"maxUnavailable": 0, "maxSurge": 1}
 
 
+def test_nobody_asks_two_versions_of_the_code_location_in_turn() -> None:
+    service = named("facility", "Service")[NAMESPACE, "code-location"]
+    assert service["spec"]["sessionAffinity"] == "ClientIP"
+
+
 @DEPLOYED
 def test_budgets_let_every_node_be_drained(overlay: str) -> None:
     replicas = {name: each["spec"].get("replicas", 1) for (_, name), each in named(overlay, "Deployment").items()}
