@@ -100,7 +100,10 @@ class Stream(AbstractContextManager["Stream"]):
         from urllib3.exceptions import HTTPError
 
         try:
-            yield from self._response.stream()
+            for chunk in self._response.stream():
+                if self._is_closed:
+                    return  # Python reads on from a connection that was shut down, without decrypting
+                yield chunk
         except (HTTPError, OSError, ValueError) as problem:
             # A connection that another thread shuts down fails in each of these ways.
             if not self._is_closed:

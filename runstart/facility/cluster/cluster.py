@@ -28,6 +28,8 @@ from runstart.facility.processes import Server
 
 _KEPT_FOLDERS = ("var/lib", "usr/libexec")  # in which kubelet and plugins make folders: there they are made in ours
 _MOST = 8
+# Linux has 107 bytes for the path of a socket.
+_LONGEST_FOLDER = 107 - len("/kubelet/pod-resources/4294967295")
 _LOOK_S = 0.1
 
 
@@ -62,7 +64,8 @@ class Cluster(RunningCluster):
         Raises
         ------
         Alert
-            If this is not the superuser, a program is missing, or a part ends at once: with its log.
+            If this is not the superuser, a program is missing, the folder's path is too long, or a part ends at once: with
+            its log.
         Transient
             If a part does not answer in time; then everything has been stopped.
         """
@@ -70,6 +73,8 @@ class Cluster(RunningCluster):
             raise Alert("A cluster is started for the superuser only.", "Run this as root.")
         if not self.programs.is_dir():
             raise Alert("The programs of a cluster are not there.", "python -m runstart.facility.install cluster")
+        if len(os.fsencode(self.data_dir)) > _LONGEST_FOLDER:
+            raise Alert(f"The path {self.data_dir} is too long for sockets in it.", "Choose a shorter one.")
         system = find_system_programs()
         self._claim = _Claim()
         try:

@@ -17,6 +17,7 @@ from runstart.launchers._cluster_client import (
     ClusterFailed,
     ClusterRefused,
     NotThere,
+    Stream,
     Taken,
     TooOld,
 )
@@ -35,6 +36,21 @@ class Answers:
     body: bytes = b"{}"
     asked: str = ""
     is_cut = False
+
+
+class Shut:
+    """An answer that another thread shuts down: Python then hands out what is still encrypted."""
+
+    def __init__(self) -> None:
+        self.is_shut = False
+
+    def stream(self) -> Iterator[bytes]:
+        yield b'{"type": "ADDED"}\n'
+        assert self.is_shut
+        yield b'{"type": \xa2\x99\n'
+
+    def shutdown(self) -> None:
+        self.is_shut = True
 
 
 @pytest.fixture
@@ -164,3 +180,12 @@ def test_configuration_that_is_none_is_told(tmp_path: Path) -> None:
     for environ in ({"KUBECONFIG": str(path)}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}):
         with pytest.raises(Alert, match="No cluster is known"):
             ClusterClient(environ, "operators").list("pods")
+
+
+def test_what_comes_from_a_stream_after_its_end_is_not_read() -> None:
+    stream = Stream(Shut(), "host")
+    events = stream.events()
+
+    assert next(events) == {"type": "ADDED"}
+    stream.close()
+    assert list(events) == []

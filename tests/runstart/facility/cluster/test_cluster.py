@@ -17,6 +17,7 @@ from waiting import wait_until
 
 from runstart.errors import Alert
 from runstart.facility import HOST_IMAGE, host_mounts
+from runstart.facility.cluster import Cluster
 from runstart.facility.cluster.settings import KERNEL_SETTINGS
 
 if TYPE_CHECKING:
@@ -65,9 +66,11 @@ def kernel_settings() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("end", ["by itself", "SIGKILL"])
-def test_nothing_of_a_cluster_outlives_who_has_started_it(tmp_path: Path, end: str) -> None:
+def test_nothing_of_a_cluster_outlives_who_has_started_it(
+    tmp_path_factory: pytest.TempPathFactory, end: str
+) -> None:
     before = kernel_settings()
-    folder = tmp_path / "data"
+    folder = tmp_path_factory.mktemp("own") / "data"
     command = [sys.executable, "-c", RUNS, str(folder), POD % (HOST_IMAGE, SLEEPER)]
     owner = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[4]
@@ -90,6 +93,11 @@ def test_nothing_of_a_cluster_outlives_who_has_started_it(tmp_path: Path, end: s
         assert not folder.exists()
     else:
         assert all((group / "cgroup.procs").read_text() == "" for group in groups)
+
+
+def test_folder_in_which_no_socket_has_room_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(Alert, match="too long for sockets"):
+        Cluster(tmp_path / ("long" * 20)).start()
 
 
 def run_pod(cluster: RunningCluster, name: str, text: str) -> str:
