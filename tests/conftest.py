@@ -19,9 +19,6 @@ import pytest
 from waiting import PATIENCE
 
 if TYPE_CHECKING:
-    from xdist.remote import Producer
-    from xdist.scheduler import LoadFileScheduling
-
     from runstart.facility import Broker, Podman, S3Server, SecuredKafka
     from runstart.facility.cluster import RunningCluster
     from runstart.instruments import KafkaCluster
@@ -31,7 +28,6 @@ BUCKET = "runstart-tests"
 USER, PASSWORD = "reader", f"pass{secrets.token_hex(8)}"
 PASSWORD_VARIABLE = "RUNSTART_KAFKA_SECURED_PASSWORD"  # noqa: S105 - a variable's name
 _serial = itertools.count()
-_PAGES = "tests/ui/"
 
 # Wherever they are imported first.
 pytest.register_assert_rewrite("launcher_bench", "launcher_contract")
@@ -56,21 +52,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             items[:] = [item for item in items if item not in left_out]
     if "PYTEST_XDIST_WORKER" in os.environ:
         _put_longest_first(items, float(config.getini("timeout")))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
-    """With `--dist loadfile`, give the files that share Dagster's pages and a browser to one worker."""
-    if config.getoption("dist") != "loadfile":
-        return None
-    from xdist.scheduler import LoadFileScheduling
-
-    class ByServers(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = super()._split_scope(nodeid)
-            return _PAGES if file.startswith(_PAGES) else file
-
-    return ByServers(config, log)
 
 
 def _put_longest_first(items: list[pytest.Item], default: float) -> None:

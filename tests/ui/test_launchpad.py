@@ -25,7 +25,8 @@ from runstart.storage import FileStore
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+# The browser's driver leaves its thread with a running event loop, in which other tests fail.
+pytestmark = [pytest.mark.real, pytest.mark.alone, pytest.mark.timeout(300)]
 
 COLORS = {"gp": "{r: 0, g: 80, b: 255}", "rp": "{r: 60, g: 255, b: 60}", "ip": "{r: 255, g: 60, b: 0}"}
 

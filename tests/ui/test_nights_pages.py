@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 ASSETS = 8
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+# The browser's driver leaves its thread with a running event loop, in which other tests fail.
+pytestmark = [pytest.mark.real, pytest.mark.alone, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("asset", ["master_flat", "stacks", "color_images", "source_catalog"])

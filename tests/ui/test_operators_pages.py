@@ -27,7 +27,8 @@ from runstart.simulators.scan import ScanPlan, true_events
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+# The browser's driver leaves its thread with a running event loop, in which other tests fail.
+pytestmark = [pytest.mark.real, pytest.mark.alone, pytest.mark.timeout(300)]
 
 EXAMPLE = "operator_blur_images"
 PIPELINE = "center_of_mass"
