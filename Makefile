@@ -29,12 +29,12 @@ test: $(VENV)/.installed ## Run the tests on the embedded broker and a store in 
 	@$(BIN)/python -m pytest -m alone
 
 test-real: $(VENV)/.installed ## Run the integration tests on Apache Kafka, an S3 server and Podman (Java 17, Maven)
-	@$(BIN)/python -m runstart.facility.install kafka podman
+	@$(BIN)/python -m runstart.facility kafka podman
 	@$(BIN)/python -m pytest --real -n 2 $(BESIDE) -m "($(REAL)) and not alone"
 	@$(BIN)/python -m pytest --real -m "($(REAL)) and alone"
 
 test-k8s: $(VENV)/.installed ## Run the tests on a real Kubernetes, which is built and started (root, Go 1.26, Java 17, Maven)
-	@$(BIN)/python -m runstart.facility.install kafka cluster postgresql
+	@$(BIN)/python -m runstart.facility kafka cluster postgresql
 	@$(BIN)/python -m runstart.facility.images
 	@$(BIN)/python -m pytest --k8s -n 2 $(BESIDE) -m k8s
 

@@ -3,7 +3,7 @@
 Kafka goes into a cache outside the checkout. Its folder appears under its final name only when it is complete, so an
 interrupted install leaves nothing that could be used, and of several at once one works while the others wait. Podman
 and PostgreSQL are installed where that is allowed: on Debian, for root. From the shell all of this is done by
-`python -m runstart.facility.install kafka podman cluster postgresql`.
+`python -m runstart.facility kafka podman cluster postgresql`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import fcntl
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -276,40 +275,3 @@ def _program(name: str, package: str) -> str:
     if found is None:
         raise Alert(f"Apache Kafka needs the program `{name}`, which is not on the path.", f"Install {package}.")
     return found
-
-
-def _install_cluster() -> Path:
-    from runstart.facility.cluster import install_cluster
-
-    return install_cluster()
-
-
-def _install_postgresql() -> Path:
-    from runstart.facility.postgres import install_postgresql
-
-    return install_postgresql()
-
-
-_INSTALLERS: dict[str, Callable[[], Path]] = {
-    "kafka": install_kafka,
-    "podman": install_podman,
-    "cluster": _install_cluster,
-    "postgresql": _install_postgresql,
-}
-
-
-def _main(arguments: list[str]) -> int:
-    if not arguments or not set(arguments) <= set(_INSTALLERS):
-        sys.stderr.write(f"usage: python -m runstart.facility.install {' | '.join(_INSTALLERS)} ...\n")
-        return 2
-    try:
-        for name in arguments:
-            sys.stdout.write(f"{_INSTALLERS[name]()}\n")
-    except Alert as alert:
-        sys.stderr.write(f"{alert}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))

@@ -161,7 +161,7 @@ def _program(name: str) -> str:
     if found is None:
         raise Alert(
             f"PostgreSQL's program {name} is missing.",
-            "Run as root: python -m runstart.facility.install postgresql",
+            "Run as root: python -m runstart.facility postgresql",
         )
     return found
 

@@ -72,7 +72,7 @@ class Cluster(RunningCluster):
         if os.geteuid() != 0:
             raise Alert("A cluster is started for the superuser only.", "Run this as root.")
         if not self.programs.is_dir():
-            raise Alert("The programs of a cluster are not there.", "python -m runstart.facility.install cluster")
+            raise Alert("The programs of a cluster are not there.", "python -m runstart.facility cluster")
         if len(os.fsencode(self.data_dir)) > _LONGEST_FOLDER:
             raise Alert(f"The path {self.data_dir} is too long for sockets in it.", "Choose a shorter one.")
         system = find_system_programs()

@@ -51,7 +51,7 @@ def test_the_second_install_fetches_nothing(maven: Path, tmp_path: Path) -> None
 
 
 def test_of_two_installs_at_once_one_fetches(maven: Path) -> None:
-    command = [sys.executable, "-m", "runstart.facility.install", "kafka"]
+    command = [sys.executable, "-m", "runstart.facility", "kafka"]
     installs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [install.communicate(timeout=30)[0] for install in installs] == [f"{kafka_dir()}\n"] * 2
     assert _runs(maven) == 1
@@ -69,7 +69,7 @@ def test_a_failed_install_is_told_and_may_be_repeated(maven: Path) -> None:
 @pytest.mark.faults
 def test_a_killed_install_may_be_repeated(maven: Path) -> None:
     _script(maven, "#!/bin/sh\nmkdir libs\necho half > libs/half.jar\nkill -9 $PPID\nsleep 60\n")
-    command = [sys.executable, "-m", "runstart.facility.install", "kafka"]
+    command = [sys.executable, "-m", "runstart.facility", "kafka"]
     assert subprocess.run(command, check=False).returncode == -9
     assert not kafka_dir().exists()
     _script(maven, _MAVEN)
