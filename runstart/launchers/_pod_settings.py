@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from runstart.errors import Alert
 from runstart.launchers._pod_volumes import MappedFolder, read_volumes
 from runstart.pod_ends import USUAL_PATIENCE, read_patience
+from runstart.variables import read_number
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
@@ -53,13 +53,15 @@ def read_pod_settings(environ: Mapping[str, str]) -> PodSettings:
         A variable does not have its form.
     """
     usual = PodSettings()
-    pids = _number(environ, "RUNSTART_LAUNCHER_POD_PIDS", 0)
+    remedy = "Give a number of 1 or more."
+    pids = read_number(environ, "RUNSTART_LAUNCHER_POD_PIDS", remedy, least=1)
+    user = read_number(environ, "RUNSTART_LAUNCHER_USER", remedy, least=1)
     return PodSettings(
         namespace=_matching(environ, "RUNSTART_LAUNCHER_NAMESPACE", usual.namespace, _LABEL),
         volumes=read_volumes(environ.get("RUNSTART_LAUNCHER_VOLUMES", "")),
-        user=int(_number(environ, "RUNSTART_LAUNCHER_USER", usual.user)),
+        user=usual.user if user is None else int(user),
         pending_s=read_patience(environ).pending_seconds,
-        pod_pids=int(pids) or None,
+        pod_pids=None if pids is None else int(pids),
         domain=_matching(environ, "RUNSTART_CLUSTER_DOMAIN", usual.domain, _DOMAIN),
     )
 
@@ -68,17 +70,4 @@ def _matching(environ: Mapping[str, str], name: str, usual: str, form: re.Patter
     value = environ.get(name) or usual
     if not form.fullmatch(value):
         raise Alert(f"{name} is {value[:80]!r}.", f"Give a name in Kubernetes' form, such as {usual}.")
-    return value
-
-
-def _number(environ: Mapping[str, str], name: str, usual: float) -> float:
-    text = environ.get(name)
-    if not text:
-        return usual
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 1 <= value < math.inf:
-        raise Alert(f"{name} is {text[:80]!r}.", "Give a number of 1 or more.")
     return value

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runstart.errors import Alert
+from runstart.variables import read_number
 
 
 @dataclass(frozen=True)
@@ -42,20 +41,7 @@ def read_patience(environ: Mapping[str, str]) -> Patience:
     Alert
         A variable does not have its form.
     """
-    return Patience(
-        pending_seconds=_seconds(environ, "RUNSTART_POD_PENDING_S", USUAL_PATIENCE.pending_seconds),
-        room_seconds=_seconds(environ, "RUNSTART_POD_ROOM_S", USUAL_PATIENCE.room_seconds),
-    )
-
-
-def _seconds(environ: Mapping[str, str], variable: str, usual: float) -> float:
-    text = environ.get(variable)
-    if not text:
-        return usual
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 1 <= seconds < math.inf:
-        raise Alert(f"{variable} is {text[:80]!r}.", "Give the seconds that a pod may wait, at least 1.")
-    return seconds
+    remedy = "Give the seconds that a pod may wait, at least 1."
+    pending = read_number(environ, "RUNSTART_POD_PENDING_S", remedy, least=1)
+    room = read_number(environ, "RUNSTART_POD_ROOM_S", remedy, least=1)
+    return Patience(pending or USUAL_PATIENCE.pending_seconds, room or USUAL_PATIENCE.room_seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import tempfile
@@ -16,6 +15,7 @@ from runstart.launchers import Mount
 from runstart.sessions.order import Allowance, SessionSettings
 from runstart.sizes import parse_size
 from runstart.specifications import find_operators, operators_folders
+from runstart.variables import read_number
 
 _PORTS = re.compile(r"(\d{1,5})-(\d{1,5})")
 _LAST_PORT = 65_535
@@ -61,28 +61,15 @@ def read_seconds(environ: Mapping[str, str], variable: str) -> float | None:
     Alert
         If it is no time.
     """
-    return _read_positive(environ, variable, "seconds, such as 600")
+    return read_number(environ, variable, "Give seconds, such as 600.")
 
 
 def _read_allowance(environ: Mapping[str, str]) -> Allowance:
     memory = environ.get("RUNSTART_OPERATOR_MEMORY")
     return Allowance(
-        cpus=_read_positive(environ, "RUNSTART_OPERATOR_CPUS", "a number of processors, such as 1.5"),
+        cpus=read_number(environ, "RUNSTART_OPERATOR_CPUS", "Give a number of processors, such as 1.5."),
         memory_bytes=parse_size(memory, "RUNSTART_OPERATOR_MEMORY") if memory else Allowance.memory_bytes,
     )
-
-
-def _read_positive(environ: Mapping[str, str], variable: str, form: str) -> float | None:
-    text = environ.get(variable)
-    if not text:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise Alert(f"{variable} is {text[:80]!r}, which is not what it should be.", f"Give {form}.")
-    return number
 
 
 def _read_image_mounts(environ: Mapping[str, str]) -> tuple[Mount, ...]:
