@@ -7,15 +7,13 @@ and its record, which is written first.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runstart.host import Demand, Reservation, Reservations, measure_host
+from runstart.host import Demand
 from runstart.launchers.failures import EngineUnreachable
 from runstart.probe_sessions.book import SessionBook
 from runstart.probe_sessions.members import Member, image_of, make_spec
@@ -24,11 +22,12 @@ from runstart.probe_sessions.outcome import ProbeOutcome, ProbeSessionFailed, ar
 from runstart.sessions.ending import closing, remove_persistently
 from runstart.sessions.labels import session_labels
 from runstart.sessions.records import NodeRecord, SessionRecord, write_record
-from runstart.sessions.reserving import wait_for_room
+from runstart.sessions.reserving import reserve, why_waiting
 from runstart.sessions.store_identity import store_identity
 
 if TYPE_CHECKING:
-    from runstart.launchers import Launcher
+    from runstart.host import HostResources, Reservation
+    from runstart.launchers import Launcher, Task
     from runstart.probe_sessions.order import Names, ProbeOrder
     from runstart.probe_sessions.programs import Program
     from runstart.sessions.order import SessionSettings
@@ -145,17 +144,13 @@ class _Run:
         return outcome
 
     def _reserve(self) -> AbstractContextManager[Reservation | None] | None:
-        """Return the session's share of this machine, or nothing of it for pods; None if it is not wanted any more."""
-        if not self._launcher.shares_machine:
-            return contextlib.nullcontext()
-        disk = Path(tempfile.gettempdir())
-        number = len(self._order.programs)
-        host = measure_host(disk)
-        demand = Demand(min(number * self._settings.reserved_cpus, host.cpus), number * _MEMORY_BYTES)
-        reservations = Reservations(self._settings.reservations)
-        return wait_for_room(
-            reservations, self._order.session_id, demand, lambda: measure_host(disk), self._book.wait_for_room
+        return reserve(
+            self._launcher, self._settings, self._order.session_id, self._demand, self._book.wait_for_room
         )
+
+    def _demand(self, host: HostResources) -> Demand:
+        number = len(self._order.programs)
+        return Demand(min(number * self._settings.reserved_cpus, host.cpus), number * _MEMORY_BYTES)
 
     @contextlib.contextmanager
     def _network(self) -> Iterator[None]:
@@ -255,17 +250,13 @@ class _Run:
             if time.monotonic() - self._reached_at > self._settings.engine_patience_s:
                 raise
         self._book.keep_nodes(self._members.values())
-        self._book.explain(self._why_waiting())
+        self._book.explain(why_waiting(self._launcher, self._unbegun()))
         self._book.show(self._members)
 
-    def _why_waiting(self) -> str:
-        """Return why a program has not begun; empty if all have, or it is not known."""
+    def _unbegun(self) -> Iterator[tuple[str, Task]]:
         for member in self._members.values():
             if not member.report.state and member.ended is None:
-                reason = self._launcher.waits_for(member.task)
-                if reason:
-                    return f"{member.program} waits: {reason}"
-        return ""
+                yield member.program, member.task
 
     def _movement(self) -> list[object]:
         return [(member.report, member.ended) for member in self._members.values()]

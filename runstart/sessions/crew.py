@@ -20,6 +20,7 @@ from runstart.sessions.ledger import Counts, add_up
 from runstart.sessions.order import MOST_RESTARTS
 from runstart.sessions.records import NodeRecord
 from runstart.sessions.replicas import ALIVE, Life, Replica
+from runstart.sessions.reserving import why_waiting
 
 if TYPE_CHECKING:
     from runstart.launchers import Ended, Launcher, Task
@@ -117,12 +118,10 @@ class Crew:
 
     def why_waiting(self) -> str:
         """Return why the first process that has not begun waits for that; empty if none does, or it is not known."""
-        for replica in self.replicas:
-            if replica.life is Life.STARTING and replica.task is not None:
-                reason = self._launcher.waits_for(replica.task)
-                if reason:
-                    return f"{replica.name} waits: {reason}"
-        return ""
+        starting = (replica for replica in self.replicas if replica.life is Life.STARTING)
+        return why_waiting(
+            self._launcher, ((replica.name, replica.task) for replica in starting if replica.task is not None)
+        )
 
     def look(self) -> list[Death]:
         """Watch everything once: end what hangs, start what is due; return what has died since the last look."""

@@ -1,15 +1,24 @@
-"""Waits until this machine has room for a session: what it is going to use, against what others have reserved."""
+"""Waits until there is room for a session.
+
+On this machine that is what it is going to use, against what others have reserved. On a cluster every pod waits for a
+place of its own, and the session can say which one does and why.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runstart.sessions.tasks import needs_gpu
 
 if TYPE_CHECKING:
     from runstart.host import Demand, HostResources, Reservation, Reservations
+    from runstart.launchers import Launcher, Task
     from runstart.pipelines import Plan
     from runstart.sessions.order import SessionSettings
 
@@ -36,6 +45,51 @@ def demand_of(plan: Plan, settings: SessionSettings, host: HostResources) -> Dem
         gpus += stage.parallelism * needs_gpu(stage)
     cpus += min(shared_cpus, max(0.0, host.cpus - cpus))
     return Demand(cpus=cpus, memory_bytes=memory, disk_bytes=settings.disk_bytes, gpus=gpus)
+
+
+def reserve(
+    launcher: Launcher,
+    settings: SessionSettings,
+    session_id: str,
+    demand: Callable[[HostResources], Demand],
+    wait: Callable[[str], bool],
+) -> AbstractContextManager[Reservation | None] | None:
+    """Return a session's share of this machine, or nothing of it for pods; None if it is not wanted any more.
+
+    Parameters
+    ----------
+    launcher : Launcher
+        Where the session runs.
+    settings : SessionSettings
+        Say where reservations are kept.
+    session_id : str
+        Who reserves.
+    demand : callable
+        Returns what the session is going to use of a machine.
+    wait : callable
+        Gets the reason for waiting, about once a second; returns whether to go on.
+
+    Raises
+    ------
+    Alert
+        If the machine could never hold it.
+    """
+    if not launcher.shares_machine:
+        return contextlib.nullcontext()
+    from runstart.host import Reservations, measure_host
+
+    def measure() -> HostResources:
+        return measure_host(Path(tempfile.gettempdir()))
+
+    return wait_for_room(Reservations(settings.reservations), session_id, demand(measure()), measure, wait)
+
+
+def why_waiting(launcher: Launcher, unbegun: Iterable[tuple[str, Task]]) -> str:
+    """Return why the first of these tasks, each with a name for people, has not begun; empty if that is not known."""
+    for name, task in unbegun:
+        if reason := launcher.waits_for(task):
+            return f"{name} waits: {reason}"
+    return ""
 
 
 def wait_for_room(

@@ -28,7 +28,7 @@ from runstart.sessions.labels import session_labels
 from runstart.sessions.mailbox import Mailbox, encode_reply, reply_key
 from runstart.sessions.outcome import SessionFailed, SessionOutcome
 from runstart.sessions.records import SessionRecord, ended_record, write_record
-from runstart.sessions.reserving import demand_of, wait_for_room
+from runstart.sessions.reserving import demand_of, reserve
 from runstart.sessions.session import Session
 from runstart.sessions.store_identity import store_identity
 from runstart.sessions.tasks import StageSetup, TaskMaker, refuse_gpus, set_up, share_gpus
@@ -154,20 +154,8 @@ class _Run:
         return unwritten
 
     def _reserve(self) -> AbstractContextManager[Reservation | None] | None:
-        """Return the session's share of this machine, or nothing of it for pods; None if it is not wanted any more."""
-        if not self._launcher.shares_machine:
-            return contextlib.nullcontext()
-        from runstart.host import Reservations, measure_host
-
-        disk = Path(tempfile.gettempdir())
-        demand = demand_of(self._order.plan, self._settings, measure_host(disk))
-        return wait_for_room(
-            Reservations(self._settings.reservations),
-            self._order.session_id,
-            demand,
-            lambda: measure_host(disk),
-            self._wait,
-        )
+        demand = partial(demand_of, self._order.plan, self._settings)
+        return reserve(self._launcher, self._settings, self._order.session_id, demand, self._wait)
 
     def _wait(self, reason: str) -> bool:
         """Show why the session waits; return whether it is still wanted."""
