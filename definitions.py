@@ -146,7 +146,6 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
     )
     object_store = ObjectStoreResource.from_environment(environ)
     deployment = environ.get("RUNSTART_DEPLOYMENT", "laptop")
-    step_values = StepValuesIOManager(object_store=object_store)
     return dg.Definitions(
         assets=[
             *(runs.asset for runs in live_runs.values()),
@@ -200,9 +199,8 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
             "object_store": object_store,
             "scans": ScansResource.from_environment(environ),
             "sessions": SessionsResource.from_environment(environ),
-            "step_values": step_values,
             # Dagster's own would pickle into DAGSTER_HOME, which pods of a cluster can only read.
-            "io_manager": step_values,
+            "io_manager": StepValuesIOManager(object_store=object_store),
         },
         executor=_executor(deployment),
     )

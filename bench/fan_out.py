@@ -79,7 +79,7 @@ class _Bench:
                 "kafka": KafkaResource(clusters={}),
                 "object_store": object_store,
                 "scans": ScansResource(),
-                "step_values": StepValuesIOManager(object_store=object_store),
+                "io_manager": StepValuesIOManager(object_store=object_store),
             },
             executor=dg.in_process_executor,
         )

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from runstart.microscopes import Microscope
     from runstart.scans import Plan, ScanResult, ScanWork
 
-STEP_VALUES = "step_values"  # key of the IO manager
 RAW_SCAN = "raw_scan"
 _FOLLOWS_RAW_SCAN = {RAW_SCAN: dg.In(dg.Nothing)}
 
@@ -63,7 +62,7 @@ def define_plan_op(microscope: "Microscope") -> dg.OpDefinition:
     @dg.op(
         name=f"plan_batches_{microscope.name}",
         ins=_FOLLOWS_RAW_SCAN,
-        out=dg.DynamicOut(io_manager_key=STEP_VALUES),
+        out=dg.DynamicOut(),
         description="Divides the frames of a scan into batches, each for a step of its own.",
     )
     def plan_batches(
@@ -90,7 +89,6 @@ def define_process_op(microscope: "Microscope") -> dg.OpDefinition:
 
     @dg.op(
         name=f"process_batch_{microscope.name}",
-        out=dg.Out(io_manager_key=STEP_VALUES),
         tags={K8S_CONFIG_TAG: step_pod(microscope)},
         description="Counts electrons, sums moments, virtual detectors and diffraction patterns of one batch.",
     )

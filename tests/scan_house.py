@@ -64,7 +64,7 @@ class ScanHouse:
                 "kafka": KafkaResource(clusters={}),
                 "object_store": object_store,
                 "scans": ScansResource(),
-                "step_values": StepValuesIOManager(object_store=object_store),
+                "io_manager": StepValuesIOManager(object_store=object_store),
             },
             executor=self.executor,
         )

@@ -90,7 +90,7 @@ def digest_in_one_process(microscope: Microscope, folder: Path) -> str:
             "kafka": KafkaResource(clusters={}),
             "object_store": object_store,
             "scans": ScansResource(),
-            "step_values": StepValuesIOManager(object_store=object_store),
+            "io_manager": StepValuesIOManager(object_store=object_store),
         },
         executor=dg.in_process_executor,
     )
