@@ -34,8 +34,7 @@ test-real: $(VENV)/.installed ## Run the integration tests on Apache Kafka, an S
 	@$(BIN)/python -m pytest --real -m "($(REAL)) and alone"
 
 test-k8s: $(VENV)/.installed ## Run the tests on a real Kubernetes, which is built and started (root, Go 1.26, Java 17, Maven)
-	@$(BIN)/python -m runstart.facility kafka cluster postgresql
-	@$(BIN)/python -m runstart.facility.images
+	@$(BIN)/python -m runstart.facility kafka cluster postgresql code-location-image operator-image
 	@$(BIN)/python -m pytest --k8s -n 2 $(BESIDE) -m k8s
 
 bench: $(VENV)/.installed-bench ## Run all benchmarks; one JSON object a line

@@ -1,4 +1,4 @@
-"""Installs what the real servers need: `python -m runstart.facility kafka podman cluster postgresql`."""
+"""Installs what the real servers need, and builds images: `python -m runstart.facility kafka podman`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from runstart.errors import Alert
 from runstart.facility.cluster import install_cluster
+from runstart.facility.images import build_code_location, build_operator_base
 from runstart.facility.install import install_kafka, install_podman
 from runstart.facility.postgres import install_postgresql
 
@@ -16,6 +17,8 @@ _INSTALLERS: dict[str, Callable[[], Path]] = {
     "podman": install_podman,
     "cluster": install_cluster,
     "postgresql": install_postgresql,
+    "code-location-image": build_code_location,
+    "operator-image": build_operator_base,
 }
 
 

@@ -178,7 +178,7 @@ def run_apart(command: list[str], scratch: Path) -> str:
     """
     program = find_in_system(command[0])
     if program is None:
-        raise Alert(f"The program {command[0]} is missing.", "Run: python -m runstart.facility.images")
+        raise Alert(f"The program {command[0]} is missing.", "Run: python -m runstart.facility code-location-image")
     done = subprocess.run(
         dying_with_us(["unshare", *_NAMESPACES, "--", program, *command[1:]]),
         env=os.environ | {"TMPDIR": str(scratch), "DEBIAN_FRONTEND": "noninteractive"},

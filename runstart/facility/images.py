@@ -1,4 +1,4 @@
-"""The images of this repository, built where no registry can be reached: `python -m runstart.facility.images`.
+"""The images of this repository, built where no registry can be reached.
 
 They are built as a facility builds them; only what they begin with is another, a Debian made of this machine's packages.
 All is cached outside the checkout: the Debian, buildah's layers, what pip has fetched, and the archives, named by a digest
@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import json
 import shutil
-import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -20,7 +19,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from runstart.errors import Alert
 from runstart.facility.image_tools import DEBIAN_PACKAGES, Storage, install_image_tools, make_debian, run_apart
 from runstart.facility.install import cache_dir
 from runstart.facility.pip_settings import read_pip_settings
@@ -229,17 +227,3 @@ def _alone(folder: Path) -> Iterator[None]:
             else:
                 left.unlink()
         yield
-
-
-def _main() -> int:
-    try:
-        for build in (build_code_location, build_operator_base):
-            sys.stdout.write(f"{build()}\n")
-    except Alert as alert:
-        sys.stderr.write(f"{alert}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_main())
