@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -12,10 +11,10 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
+import waiting
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions
 from scripted_stream import PULSE_MS, Expected, Scripted, ScriptedRun, now_ms
-from waiting import PATIENCE
 
 from runstart.errors import Transient
 from runstart.events import RunStart, RunStop, decode, encode
@@ -301,10 +300,7 @@ def add_partitions(broker: Broker, topic: str, total: int) -> None:
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait for a condition."""
-    deadline = time.monotonic() + seconds * PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "What was waited for did not come."
-        time.sleep(0.01)
+    waiting.wait_until(condition, "a condition", seconds, 0.01)
 
 
 def result_of(launch: Future[Result]) -> Result:
