@@ -32,13 +32,18 @@ def wait_until(condition: Callable[[], Any], seconds: float = 20) -> None:
         time.sleep(0.005)
 
 
+def collector_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("collector ")}
+
+
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Any:
+    before = collector_threads()
     third.Slow.reading.clear()
     third.Slow.go_on.clear()
     yield
     third.Slow.go_on.set()
-    wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("collector ")])
+    wait_until(lambda: collector_threads() <= before)
 
 
 def context() -> tuple[RunContext, LogBook]:
