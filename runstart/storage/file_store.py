@@ -69,6 +69,16 @@ class FileStore(ObjectStore):
                 raise ObjectMissing(key) from None
         return StoredObject(data, _etag(data))
 
+    def get_part(self, key: str, start: int, stop: int) -> bytes:  # noqa: D102
+        path = self._path(key)
+        with _told(key):
+            try:
+                with path.open("rb") as file:
+                    file.seek(start)
+                    return file.read(max(0, stop - start))
+            except _NO_OBJECT:
+                raise ObjectMissing(key) from None
+
     def head(self, key: str) -> str | None:  # noqa: D102
         path = self._path(key)
         with _told(key):

@@ -90,6 +90,28 @@ class ObjectStore(ABC):
             If there is no such object.
         """
 
+    def get_part(self, key: str, start: int, stop: int) -> bytes:
+        """Read a part of an object that is never written over; of any other, two parts may be of two versions.
+
+        Parameters
+        ----------
+        key : str
+            The object's key.
+        start, stop : int
+            The first byte and the one after the last, counted from 0.
+
+        Returns
+        -------
+        bytes
+            The part, as far as the object goes.
+
+        Raises
+        ------
+        ObjectMissing
+            If there is no such object.
+        """
+        return self.get(key).data[start:stop]
+
     @abstractmethod
     def head(self, key: str) -> str | None:
         """Return an object's etag without reading it.

@@ -23,6 +23,7 @@ from runstart.storage.object_store import (
 
 _MISSING = {"NoSuchKey", "404", "NotFound"}
 _REFUSED = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+_BEYOND_THE_END = {"InvalidRange", "416"}
 _CREDENTIALS = {
     "403",
     "401",
@@ -69,6 +70,24 @@ class S3Store(ObjectStore):
         with self._told(key):
             answer = self._client.get_object(Bucket=self.bucket, Key=self._full(key))
             return StoredObject(answer["Body"].read(), answer["ETag"])
+
+    def get_part(self, key: str, start: int, stop: int) -> bytes:  # noqa: D102
+        from botocore.exceptions import ClientError
+
+        if stop <= start:
+            if self.head(key) is None:
+                raise ObjectMissing(key)
+            return b""
+        wanted = f"bytes={start}-{stop - 1}"
+        with self._told(key):
+            try:
+                answer = self._client.get_object(Bucket=self.bucket, Key=self._full(key), Range=wanted)
+            except ClientError as error:
+                if _code(error) in _BEYOND_THE_END:
+                    return b""
+                raise
+            data: bytes = answer["Body"].read()
+        return data
 
     def head(self, key: str) -> str | None:  # noqa: D102
         try:

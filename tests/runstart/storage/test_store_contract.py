@@ -77,6 +77,21 @@ def test_ten_megabytes_are_read_back_whole(empty: ObjectStore) -> None:
     assert empty.get("snapshot").data == data
 
 
+@pytest.mark.parametrize(
+    ("start", "stop"), [(0, 1), (0, 256), (10, 20), (255, 256), (250, 999), (256, 300), (999, 1000), (5, 5), (9, 3)]
+)
+def test_a_part_is_read_as_far_as_the_object_goes(empty: ObjectStore, start: int, stop: int) -> None:
+    data = bytes(range(256))
+    empty.put("a/b", data)
+    assert empty.get_part("a/b", start, stop) == data[start:stop]
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 1), (0, 0)])
+def test_a_part_of_nothing_is_missing(empty: ObjectStore, start: int, stop: int) -> None:
+    with pytest.raises(ObjectMissing):
+        empty.get_part("a/b", start, stop)
+
+
 def test_other_content_has_another_etag(empty: ObjectStore) -> None:
     assert empty.put("a", b"1") != empty.put("a", b"2")
 
