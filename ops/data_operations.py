@@ -8,7 +8,7 @@ import dagster as dg
 from ops.config_schema import make_config_schema
 from ops.errors import told_to_dagster
 from ops.run_beats import beating
-from ops.tags import BATCH, KIND_TAG
+from ops.tags import BATCH, KIND_TAG, LAUNCH_TAG
 from resources import DataOperationsResource, ObjectStoreResource
 
 if TYPE_CHECKING:
@@ -79,12 +79,15 @@ def _define_op(operation: "Operation") -> dg.OpDefinition:
     ) -> str:
         from ops.operation_reporting import OperationReporter, describe_answer
         from runstart.operation_kit import execute
+        from runstart.operation_kit.following import following
 
         with told_to_dagster(context.retry_number):
             store = object_store.open()
-            reporter = OperationReporter(context, store, asset_key)
-            with beating(store, context.run_id):
+            followed_in = store if LAUNCH_TAG in context.run.tags else None
+            with beating(store, context.run_id), following(followed_in, context.run_id) as follower:
+                reporter = OperationReporter(context, store, asset_key, follower.progress)
                 answer = execute(operation, context.op_config, data_operations.open(store), reporter)
+                follower.complete(answer.entry.key)
         context.add_output_metadata(describe_answer(answer))
         return answer.entry.key
 

@@ -61,15 +61,29 @@ class OperationReporter(ProgressLines):
         Keeps the pictures.
     asset_key : dagster.AssetKey
         Under which outputs are listed in Dagster's catalog.
+    note : callable, optional
+        Takes every progress, for those who follow it elsewhere.
     """
 
-    def __init__(self, context: dg.OpExecutionContext, store: ObjectStore, asset_key: dg.AssetKey) -> None:
+    def __init__(
+        self,
+        context: dg.OpExecutionContext,
+        store: ObjectStore,
+        asset_key: dg.AssetKey,
+        note: Callable[[float, str], object] = lambda _fraction, _message: None,
+    ) -> None:
         super().__init__(context.log.info)
+        self._note = note
         self._context = context
         self._store = store
         self._asset_key = asset_key
         self._room = PICTURES_BUDGET
         self._events = 0
+
+    def progress(self, fraction: float, message: str) -> None:
+        """Write a line, if it is time for one, and note it."""
+        self._note(fraction, message)
+        super().progress(fraction, message)
 
     def output(self, output: OutputFile) -> None:
         """List an output in the catalog, with its picture on the run's page."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
+from ops.operation_notes import find_orphaned_notes
 from ops.run_storage import THIN_TAG, delete_run, find_holders, find_partition_times, thin_run
 from ops.step_values import find_old_values
 from resources import ObjectStoreResource
@@ -177,7 +178,7 @@ def prune(
         w.instrument: find_partition_times(instance, w.partitions_name) for w in watched if not w.has_dated_keys
     }
     plan = plan_pruning(keys, runs, holders, limits, now, began=began)
-    orphans = find_orphaned_status(store, ORPHAN_AGE_SECONDS, now)
+    orphans = find_orphaned_status(store, ORPHAN_AGE_SECONDS, now) + find_orphaned_notes(instance, store)
     values = find_old_values(instance, store, now)
     pruned = Pruned(
         sum(map(len, plan.partitions.values())),

@@ -22,6 +22,7 @@ from ops.metadata import Pictures, describe_status
 from runstart.errors import Transient
 from runstart.live import Sources, Status
 from runstart.live.accumulation import Accumulation
+from runstart.live.display import VIEWS_NAME, views_json
 from runstart.live.publish import make_live_product
 from runstart.live.record import run_prefix
 from runstart.metrics import live_status_key
@@ -47,7 +48,7 @@ class DagsterReporter:
     context : dagster.AssetExecutionContext
         The step.
     store : ObjectStore
-        Takes `display/overview.png` and `display/status.json` in the run's folder.
+        Takes `display/overview.png`, `display/views.json` and `display/status.json` in the run's folder.
     sources : Sources
         The run.
     """
@@ -108,10 +109,13 @@ class DagsterReporter:
         shown = self._shown
         script_pictures = {} if shown is None or shown is self._stored else shown.pictures
         script_thumbnails = {} if shown is None else shown.thumbnails
+        product = replace(product, logs=logs())
+        # First the views: who sees a new status finds them there.
+        views = views_json(product, None if shown is None else shown.outcome)
+        self._store.put(f"{self._folder}/display/{VIEWS_NAME}", views)
         text = json.dumps(self._identity() | status.as_dict()).encode()
         self._store.put(f"{self._folder}/display/status.json", text)
         self._store.put(self._live_key, text)
-        product = replace(product, logs=logs())
         small = script_thumbnails | thumbnails(product) | log_thumbnails(product)
         pictures = Pictures(small, overview_png(product))
         self._store.put(f"{self._folder}/display/overview.png", pictures.overview)

@@ -35,7 +35,9 @@ TIME_LIMIT: dict[str, Any] = {
 def at_session(
     context: dg.OpExecutionContext, object_store: ObjectStoreResource
 ) -> Iterator[tuple[str, ObjectStore]]:
-    """Give a new session's name, and the store; meanwhile the run shows that it lives, and carries the name as a tag.
+    """Give a session's name, and the store; meanwhile the run shows that it lives, and carries the name as a tag.
+
+    Who launches the run may have chosen the name by that tag; a retry is a session of its own all the same.
 
     Raises
     ------
@@ -48,7 +50,7 @@ def at_session(
 
     with told_to_dagster(context.retry_number):
         store = object_store.open()
-        session_id = new_session_id()
+        session_id = _asked_for(context, store) or new_session_id()
         context.instance.add_run_tags(context.run_id, {SESSION_TAG: session_id})
         context.log.info(f"This is session {session_id}.")
         with beating(store, context.run_id):
@@ -107,6 +109,16 @@ def run_plan(
             reporter.finish(outcome)
     context.add_output_metadata(describe_outcome(outcome, None, None))
     return session_id
+
+
+def _asked_for(context: dg.OpExecutionContext, store: ObjectStore) -> str | None:
+    """Return the name that the run's tag asks for, unless a session has it already."""
+    from runstart.sessions.records import is_session_id, session_key
+
+    asked = context.run.tags.get(SESSION_TAG, "")
+    if not is_session_id(asked) or store.head(session_key(asked, "record.json")) is not None:
+        return None
+    return asked
 
 
 def _read_trigger(text: str) -> tuple[str, str]:

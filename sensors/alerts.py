@@ -3,7 +3,7 @@
 `alerts.toml` is read in each tick: a mistake in it fails the tick, and nothing else. What Dagster's events say is
 read in the order in which they were stored, a bounded number in a tick. What was told, and what channels still owe, is
 in the cursor, which moves when the tick ends: if the daemon dies before that, a notice comes twice and never not at
-all. Before the first tick nothing is told.
+all. Before the first tick nothing is told. What is wrong is left for the live page too, whether or not there is a channel.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import dagster as dg
 from resources import ObjectStoreResource
 
 if TYPE_CHECKING:
-    from runstart.alerts import AlertsConfiguration, AlertsState, Condition, Deliveries, Sighting
+    from runstart.alerts import AlertsConfiguration, AlertsState, Condition, Deliveries, Memory, Sighting
     from runstart.instruments import Instrument
     from runstart.metrics import LiveStatus
     from runstart.storage import ObjectStore
@@ -35,7 +35,7 @@ def define_alerts_sensor(instruments: Iterable[Instrument], config_file: Path) -
     instruments : iterable of Instrument
         Of the facility.
     config_file : Path
-        `alerts.toml`; without it nothing is told.
+        `alerts.toml`; without it nobody is told but who looks at the live page.
     """
     names = tuple(instrument.name for instrument in instruments)
 
@@ -46,17 +46,11 @@ def define_alerts_sensor(instruments: Iterable[Instrument], config_file: Path) -
         description=f"Tells people by webhook and mail what is wrong, as {config_file.name} says: failed runs and "
         "checks, lag, gaps, scripts and collectors in trouble.",
     )
-    def alerts(
-        context: dg.SensorEvaluationContext, object_store: ObjectStoreResource
-    ) -> dg.SensorResult | dg.SkipReason:
-        if not config_file.is_file():
-            return dg.SkipReason(f"Nobody is told anything: there is no {config_file}.")
-        from runstart.alerts import deliver, hold, judge, open_channels, read_alerts
+    def alerts(context: dg.SensorEvaluationContext, object_store: ObjectStoreResource) -> dg.SensorResult:
+        from runstart.alerts import AlertsConfiguration, deliver, hold, judge, open_channels, read_alerts
 
-        configuration = read_alerts(config_file, names)
+        configuration = read_alerts(config_file, names) if config_file.is_file() else AlertsConfiguration()
         channels = open_channels(configuration)
-        if not channels:
-            return dg.SkipReason(f"Nobody is told anything: {config_file} names no webhook and no e-mail.")
         now = time.time()
         state = _recall(context)
         state, sighting = _look(context, object_store, configuration, state, now)
@@ -64,8 +58,10 @@ def define_alerts_sensor(instruments: Iterable[Instrument], config_file: Path) -
         outbox = hold(state.outbox, notices, [channel.name for channel in channels])
         done = deliver(outbox, channels, now, configuration.quiet)
         _log(context, done)
+        _show(context, object_store, memory)
         state = replace(state, memory=memory, outbox=done.outbox)
-        return dg.SensorResult(skip_reason=_sum_up(state, done), cursor=state.to_json())
+        nobody = "" if channels else _why_nobody_is_told(config_file)
+        return dg.SensorResult(skip_reason=_sum_up(state, done, nobody), cursor=state.to_json())
 
     return alerts
 
@@ -122,6 +118,17 @@ def _live_statuses(context: dg.SensorEvaluationContext, store: ObjectStore, now:
     return [s for s in found.statuses if s.age(now) <= STALE_SECONDS or s.dagster_run_id in going]
 
 
+def _show(context: dg.SensorEvaluationContext, object_store: ObjectStoreResource, memory: Memory) -> None:
+    """Leave what is wrong where pages find it; that nobody sees it there must not keep a notice back."""
+    from runstart.alerts import show_known
+    from runstart.errors import Alert, Transient
+
+    try:
+        show_known(object_store.open(), memory)
+    except (Alert, Transient) as error:
+        context.log.warning(f"Pages do not show what is wrong: {error}")
+
+
 def _log(context: dg.SensorEvaluationContext, done: Deliveries) -> None:
     for channel, notices in done.sent.items():
         for notice in notices:
@@ -130,8 +137,13 @@ def _log(context: dg.SensorEvaluationContext, done: Deliveries) -> None:
         context.log.warning(trouble)
 
 
-def _sum_up(state: AlertsState, done: Deliveries) -> str:
+def _why_nobody_is_told(config_file: Path) -> str:
+    missing = "names no webhook and no e-mail" if config_file.is_file() else "does not exist"
+    return f"nobody is told but who looks at the live page: {config_file} {missing}"
+
+
+def _sum_up(state: AlertsState, done: Deliveries, nobody: str) -> str:
     sent = sum(len(notices) for notices in done.sent.values())
     owed = sum(len(channel.notices) for channel in state.outbox.values())
-    parts = [f"{len(state.memory)} conditions, {sent} notices delivered, {owed} still to be delivered"]
-    return "; ".join([*parts, *done.troubles[:5]])
+    told = nobody or f"{sent} notices delivered, {owed} still to be delivered"
+    return "; ".join([f"{len(state.memory)} conditions, {told}", *done.troubles[:5]])

@@ -6,10 +6,11 @@ from runstart.alerts.channels import Channel, Undelivered, open_channels
 from runstart.alerts.conditions import Condition, Notice, identify
 from runstart.alerts.configuration import AlertsConfiguration, Rules
 from runstart.alerts.delivery import Deliveries, deliver
-from runstart.alerts.judging import Policy, Sighting, judge
+from runstart.alerts.judging import Memory, Policy, Sighting, judge
 from runstart.alerts.live_runs import LIVE_KINDS, STALE_SECONDS, find_live_conditions, run_link
 from runstart.alerts.outbox import hold
 from runstart.alerts.reading import alert_about_variables, missing_variables, read_alerts
+from runstart.alerts.shown import read_known, show_known
 from runstart.alerts.state import AlertsState
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Channel",
     "Condition",
     "Deliveries",
+    "Memory",
     "Notice",
     "Policy",
     "Rules",
@@ -34,5 +36,7 @@ __all__ = [
     "missing_variables",
     "open_channels",
     "read_alerts",
+    "read_known",
     "run_link",
+    "show_known",
 ]

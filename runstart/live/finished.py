@@ -37,6 +37,11 @@ def note_finished(store: ObjectStore, instrument: str, partition_key: str) -> No
     raise Transient(f"The index of finished runs of {instrument} is changed by others all the time.")
 
 
+def list_finished(store: ObjectStore, instrument: str) -> list[str]:
+    """Return the keys of the finished runs of an instrument, the oldest first: the newest `MOST_LISTED` at most."""
+    return _read(store, instrument)[0]
+
+
 def find_previous(store: ObjectStore, instrument: str, partition_key: str) -> str | None:
     """Return the key of the newest finished run before this one, or None.
 

@@ -18,6 +18,7 @@ import numpy as np
 
 import runstart
 from runstart.live.accumulation import Accumulation
+from runstart.live.display import VIEWS_NAME, views_json
 from runstart.live.head import Frozen, Lease, Version
 from runstart.live.membership import FOREVER_NS
 from runstart.live.record import RunRecord
@@ -202,7 +203,8 @@ def publish_result(
         raise AssertionError("Only a frozen run is published.")
     version_folder = f"{folder}/results/{lease.head.epoch:06d}"
     nexus = nexus_bytes(product, script.write_arrays)
-    files = {NEXUS_NAME: nexus, **pictures_png(product), **script.pictures}
+    views = views_json(product, None if script.shown is None else script.shown.outcome)
+    files = {NEXUS_NAME: nexus, VIEWS_NAME: views, **pictures_png(product), **script.pictures}
     late_events = late.events_in_views
     if late_events:
         files["late_events.npz"] = _late_archive(late)

@@ -14,6 +14,7 @@ import pytest
 from astropy.io import fits
 
 from definitions import build_definitions
+from runstart.operation_kit.following import read_note
 from runstart.storage import FileStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,11 +61,11 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def launch(deployment: tuple[dg.Definitions, Path], store: FileStore, instance: dg.DagsterInstance) -> Run:
     """Launches a job with a config as the Launchpad would."""
 
-    def run(job: str, config: Mapping[str, Any]) -> dg.ExecuteInProcessResult:
+    def run(job: str, config: Mapping[str, Any], tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
         return (
             deployment[0]
             .resolve_job_def(job)
-            .execute_in_process(run_config=config, instance=instance, raise_on_error=False)
+            .execute_in_process(run_config=config, instance=instance, raise_on_error=False, tags=tags)
         )
 
     return run
@@ -121,6 +122,19 @@ def test_progress_is_told_up_to_the_end(launch: Run, instance: dg.DagsterInstanc
     told = lines(instance, launch("median", {"input_files": FILES}))
     assert any(line.startswith("  0%") for line in told)
     assert told[-1].startswith("100%")
+
+
+def test_a_run_of_the_gateway_notes_how_far_it_is_and_others_do_not(launch: Run, store: FileStore) -> None:
+    followed = {"runstart/launch": "ab"}
+    done = launch("median", {"input_files": FILES}, followed)
+    failed = launch("median", {"input_files": ["images/a.fits", "images/broken.fits"]}, followed)
+    own = launch("median", {"input_files": FILES})
+    notes = [read_note(store, result.run_id) for result in (done, failed, own)]
+    assert notes[0] is not None
+    assert (notes[0].state, notes[0].key) == ("COMPLETED", done.output_for_node("compute_median"))
+    assert notes[1] is not None
+    assert (notes[1].state, "broken.fits" in notes[1].message) == ("FAILED", True)
+    assert notes[2] is None
 
 
 def test_a_second_request_is_answered_from_the_cache_with_its_pictures(

@@ -21,9 +21,13 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-def run(instance: dg.DagsterInstance, place: Path, config: dict[str, Any]) -> dg.ExecuteInProcessResult:
-    job = build_definitions(toy_environ(write_toys(place / "operators"), place)).resolve_job_def("probe_session")
-    return job.execute_in_process(run_config=config, instance=instance, raise_on_error=False)
+def run(
+    instance: dg.DagsterInstance, place: Path, config: dict[str, Any], tags: dict[str, str] | None = None
+) -> dg.ExecuteInProcessResult:
+    toys = place / "operators"
+    folder = toys if toys.is_dir() else write_toys(toys)
+    job = build_definitions(toy_environ(folder, place)).resolve_job_def("probe_session")
+    return job.execute_in_process(run_config=config, instance=instance, raise_on_error=False, tags=tags)
 
 
 @pytest.mark.parametrize(("plain_stream", "last"), [(True, "streaming"), (False, "segmentation")])
@@ -43,6 +47,16 @@ def test_every_message_arrives_and_is_counted_on_the_page(
     assert found is not None
     assert found.tags["runstart/session"] == session
     assert read_record(FileStore(tmp_path / "store"), session).run_id == result.run_id
+
+
+def test_who_launches_the_run_chooses_the_sessions_name_once(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    asked = {"runstart/session": "0123456789ABCDEF"}
+    config = {"count": 10, "plain_stream": True}
+    assert run(instance, tmp_path, config, asked).output_for_node("run_probe") == "0123456789ABCDEF"
+    again = run(instance, tmp_path, config, asked).output_for_node("run_probe")
+    assert again != "0123456789ABCDEF", "a session is never written over"
+    nonsense = run(instance, tmp_path, config, {"runstart/session": "../x"}).output_for_node("run_probe")
+    assert len(nonsense) == 16
 
 
 def test_a_count_that_is_none_is_refused_before_anything_starts(

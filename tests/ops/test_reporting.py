@@ -78,9 +78,10 @@ def test_the_picture_and_the_figures_are_in_the_store(tmp_path: Path) -> None:
     reporter, accumulation = _reporter(tmp_path, Context())
     _tell(reporter, _status(5), accumulation)
     store = FileStore(tmp_path / "store")
-    overview, status = store.list("live/SMALL/")
-    assert (overview.rsplit("/", 1)[1], status.rsplit("/", 1)[1]) == ("overview.png", "status.json")
-    assert store.get(overview).data.startswith(b"\x89PNG")
+    shown = {key.rsplit("/", 1)[1]: key for key in store.list("live/SMALL/")}
+    assert set(shown) == {"overview.png", "status.json", "views.json"}
+    assert store.get(shown["overview.png"]).data.startswith(b"\x89PNG")
+    assert json.loads(store.get(shown["views.json"]).data)["instrument"] == "SMALL"
 
 
 def test_the_first_observation_comes_with_the_first_events(tmp_path: Path, clock: Clock) -> None:
@@ -99,6 +100,7 @@ def test_a_day_of_observations_backs_off_to_a_minute_and_takes_at_most_20_mb(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ops.reporting, "overview_png", lambda product: bytes(60_000))
+    monkeypatch.setattr(ops.reporting, "views_json", lambda product, script: b"{}")
     monkeypatch.setattr(ops.reporting, "thumbnails", lambda product: {"TOF spectrum": "x" * 8_000})
     monkeypatch.setattr(ops.reporting, "make_live_product", lambda record, accumulation, ledger: None)
     monkeypatch.setattr(ops.reporting, "replace", lambda product, logs: None)

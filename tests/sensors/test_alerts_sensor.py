@@ -13,7 +13,7 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from assets import INSTRUMENT_TAG
 from resources import ObjectStoreResource
-from runstart.alerts import AlertsState
+from runstart.alerts import AlertsState, read_known
 from runstart.errors import Alert, Transient
 from runstart.storage import FileStore
 from sensors.alerts import define_alerts_sensor
@@ -287,10 +287,24 @@ def test_a_cursor_of_another_version_begins_anew(place: Place, cursor: str) -> N
     assert AlertsState.from_json(place.cursor).read_up_to is not None
 
 
-def test_without_a_file_or_a_channel_the_tick_says_that_nobody_is_told(place: Place) -> None:
-    assert "there is no" in (place.tick().skip_message or "")
-    place.file.write_text("[rules]\n")
-    assert "names no webhook and no e-mail" in (place.tick().skip_message or "")
+@pytest.mark.parametrize(
+    ("text", "said"), [(None, "does not exist"), ("[rules]\n", "names no webhook and no e-mail")]
+)
+def test_what_is_wrong_is_left_for_pages_though_nobody_is_told(place: Place, text: str | None, said: str) -> None:
+    if text is not None:
+        place.file.write_text(text)
+    assert said in (place.tick().skip_message or "")
+    execute(place.instance, fails=True)
+    place.tell(lag_seconds=61.0)
+    place.tick()
+    shown = [known.condition for known in read_known(place.store)]
+    assert {(each.kind, each.instrument, each.partition_key) for each in shown} == {
+        ("failed_run", "SANS", "run1"),
+        ("lag", "SANS", "run1"),
+    }
+    execute(place.instance, fails=False)
+    place.tick()
+    assert [known.condition.kind for known in read_known(place.store)] == ["lag"]
 
 
 def test_a_mistake_in_the_file_fails_the_tick_with_file_and_line(place: Place) -> None:

@@ -23,6 +23,7 @@ import ops.run_storage
 from assets import live_run_key, live_run_partitions
 from resources import ObjectStoreResource
 from runstart.errors import Alert
+from runstart.operation_kit.following import following, list_notes
 from runstart.storage import FileStore
 from sensors.pruning import Pruning, define_pruning
 
@@ -299,6 +300,16 @@ def test_the_status_of_dead_runs_goes_and_of_living_ones_stays(pruning: Pruning,
     house.store.put("live_status/ALFA/broken.json", b"{")
     assert "2 status objects of dead runs" in execute(pruning, house)
     assert house.store.list("live_status/") == ["live_status/ALFA/living.json", "live_status/ALFA/young.json"]
+
+
+def test_the_note_of_an_operation_goes_when_dagster_knows_its_run_no_longer(pruning: Pruning, house: House) -> None:
+    known = dg.DagsterRun(job_name="median", status=dg.DagsterRunStatus.SUCCESS)
+    house.instance.add_run(known)
+    for run_id in (known.run_id, "0" * 8):
+        with following(house.store, run_id):
+            pass
+    assert "1 status objects of dead runs" in execute(pruning, house)
+    assert list(list_notes(house.store)) == [known.run_id]
 
 
 def test_an_instance_without_a_sql_database_is_refused(
