@@ -28,6 +28,8 @@ RUNSTART_MOUNT_ROOTS, RUNSTART_OPERATOR_IMAGE, RUNSTART_OPERATOR_MEMORY, RUNSTAR
     What operators may see and use, and when a session counts as hung: see `resources/sessions.py`.
 RUNSTART_LAUNCHER, RUNSTART_IMAGES, DOCKER_HOST
     Whether operators are processes or containers, which images may be run, and where: see `resources/launcher.py`.
+RUNSTART_COMPUTE, RUNSTART_COMPUTE_FOLDER, nCPU, maxJobs, maxJobDuration, ...
+    Where compute jobs run; compute.toml beside this file, if there is one, by default: see `resources/compute.py`.
 RUNSTART_OBJECT_STORE
     `file:PATH` or `s3://BUCKET/PREFIX`; `file:` under `.runstart/store` by default.
 RUNSTART_NIGHTLY_CRON, RUNSTART_PRUNING_CRON, RUNSTART_NIGHTS_AGAIN_CRON, RUNSTART_TIME_ZONE
@@ -58,6 +60,7 @@ from assets import (
     define_wrong_pipelines,
 )
 from ops import (
+    define_compute_job,
     define_data_operations,
     define_operation_outputs,
     define_operator_jobs,
@@ -67,6 +70,7 @@ from ops import (
 )
 from resources import (
     SHIPPED_OPERATORS,
+    ComputeResource,
     DataOperationsResource,
     EpicsResource,
     KafkaResource,
@@ -88,6 +92,7 @@ from sensors import (
     define_again_schedule,
     define_alerts_sensor,
     define_clean_up_sensor,
+    define_compute_jobs_sensor,
     define_exposures_sensor,
     define_following_sensor,
     define_metrics_sensor,
@@ -140,7 +145,8 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
     check_clusters(microscopes, facility.clusters)
     scans = [define_scans(each, _access(each, facility)) for each in microscopes]
     sessions = _define_sessions(environ)
-    watched_jobs = [*operations, *(job.name for job in sessions.jobs)]
+    compute_job = define_compute_job()
+    watched_jobs = [*operations, *(job.name for job in sessions.jobs), compute_job.name]
     pruning = define_pruning(
         facility.instruments.values(), environ, nights=nights, operations=watched_jobs, scans=scans
     )
@@ -164,6 +170,7 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
             *(job for each in scans for job in (each.job, each.live_job)),
             *define_data_operations(operations.values()),
             *sessions.jobs,
+            compute_job,
             nightly.job,
             pruning.job,
         ],
@@ -180,6 +187,7 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
             ),
             define_clean_up_sensor(sessions.troubles),
             define_session_requests_sensor(sessions.probe_job),
+            define_compute_jobs_sensor(compute_job),
             define_alerts_sensor(facility.instruments.values(), _file(environ, "RUNSTART_ALERTS", "alerts.toml")),
             define_metrics_sensor(),
             *(define_exposures_sensor(each) for each in nights),
@@ -193,6 +201,7 @@ def build_definitions(environ: Mapping[str, str]) -> dg.Definitions:
                 clusters={name: cluster.bootstrap_servers for name, cluster in facility.clusters.items()},
                 protocols={name: cluster.security_protocol for name, cluster in facility.clusters.items()},
             ),
+            "compute": ComputeResource.from_environment(environ, Path(__file__).parent),
             "data_operations": DataOperationsResource.from_environment(environ, str(sites_file)),
             "epics": EpicsResource.from_environment(environ),
             "launcher": LauncherResource.from_environment(environ),

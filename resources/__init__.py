@@ -1,5 +1,6 @@
 """The outside world as Dagster resources."""
 
+from resources.compute import ComputeResource
 from resources.data_operations import DataOperationsResource
 from resources.epics import EpicsResource
 from resources.kafka import KafkaResource
@@ -11,6 +12,7 @@ from resources.step_values import StepValuesIOManager
 
 __all__ = [
     "SHIPPED_OPERATORS",
+    "ComputeResource",
     "DataOperationsResource",
     "EpicsResource",
     "KafkaResource",

@@ -2,6 +2,7 @@
 
 from sensors.abandoned_runs import define_abandoned_runs_sensor
 from sensors.alerts import define_alerts_sensor
+from sensors.compute_jobs import define_compute_jobs_sensor
 from sensors.exposures import define_exposures_sensor
 from sensors.metrics import define_metrics_sensor
 from sensors.night_schedules import define_again_schedule, define_following_sensor, define_morning_schedule
@@ -19,6 +20,7 @@ __all__ = [
     "define_again_schedule",
     "define_alerts_sensor",
     "define_clean_up_sensor",
+    "define_compute_jobs_sensor",
     "define_exposures_sensor",
     "define_following_sensor",
     "define_metrics_sensor",

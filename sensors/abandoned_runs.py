@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from ops.compute_to_data import COMPUTE_JOB
 from ops.run_beats import forget_beat, read_beat
 from resources import ObjectStoreResource
 from sensors.places import find_batch_runs, find_place
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from runstart.storage import ObjectStore
 
 SILENCE_FACTOR = 2.0
-STARTING_SECONDS = 180.0  # a run may take so long from its start to its lease
+STARTING_SECONDS = 180.0  # a run may take so long from its start to its lease or first beat
 BATCH_SILENCE_SECONDS = 90.0
 BATCH_STARTING_SECONDS = 900.0  # a pod may wait for its place
 
@@ -71,7 +72,7 @@ def define_abandoned_runs_sensor(
         runs = context.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
         places = {run.run_id: place for run in runs if (place := find_place(run, names)) is not None}
         is_watched = context.instance.run_launcher.supports_check_run_worker_health
-        batch = {run.run_id for run in runs if not is_watched and run.run_id not in places and is_batch(run)}
+        batch = {run.run_id: run for run in runs if not is_watched and run.run_id not in places and is_batch(run)}
         store = object_store.open()
         try:
             beats = _lease_beats(store, places) | _batch_beats(store, batch)
@@ -87,7 +88,8 @@ def define_abandoned_runs_sensor(
                 context.log.warning(f"Failed run {run.run_id}: {message}")
         reason = f"{len(places)} live runs, {len(places.keys() & dead)} of them abandoned."
         if batch:
-            reason += f" {len(batch)} runs of nights, data operations and sessions, {len(batch & dead)} of them abandoned."
+            gone = len(batch.keys() & dead)
+            reason += f" {len(batch)} runs of nights, data operations and sessions, {gone} of them abandoned."
         return dg.SensorResult(skip_reason=reason, cursor=json.dumps(seen))
 
     return abandoned_runs
@@ -136,9 +138,11 @@ def _lease_beats(store: ObjectStore, places: Mapping[str, tuple[str, str]]) -> d
     return beats
 
 
-def _batch_beats(store: ObjectStore, run_ids: Iterable[str]) -> dict[str, tuple[int, float]]:
+def _batch_beats(store: ObjectStore, runs: Mapping[str, dg.DagsterRun]) -> dict[str, tuple[int, float]]:
     beats = {}
-    for run_id in run_ids:
+    for run_id, run in runs.items():
         beat = read_beat(store, run_id)
-        beats[run_id] = (_NOT_SEEN, BATCH_STARTING_SECONDS) if beat is None else (beat, BATCH_SILENCE_SECONDS)
+        # A compute job's run beats before it needs any pod.
+        starting_s = STARTING_SECONDS if run.job_name == COMPUTE_JOB else BATCH_STARTING_SECONDS
+        beats[run_id] = (_NOT_SEEN, starting_s) if beat is None else (beat, BATCH_SILENCE_SECONDS)
     return beats

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import dagster as dg
 
 from assets import INSTRUMENT_TAG
+from ops.compute_to_data import CODE_TAG
 
 if TYPE_CHECKING:
     from runstart.alerts import AlertsConfiguration, Condition
@@ -119,6 +120,8 @@ def _judge_run(
     if run.status == dg.DagsterRunStatus.SUCCESS:
         outcomes.resolve(identify("failed_run", instrument, key))
         return
+    if CODE_TAG in run.tags:
+        return  # whoever ordered the job is told; it is nothing that the facility's people can mend
     if run.status != dg.DagsterRunStatus.FAILURE or not configuration.rules_of(instrument).failed_run:
         return
     again = " Dagster starts it again." if run.tags.get("dagster/will_retry") == "true" else ""

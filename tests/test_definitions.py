@@ -179,7 +179,7 @@ def describe(definitions: dg.Definitions) -> dict[str, Any]:
             for schedule in repository.schedule_defs
         },
         "resources": {
-            name: resource.model_dump(exclude={"sites_file"})  # a path of this machine
+            name: resource.model_dump(exclude={"sites_file", "beside"})  # paths of this machine
             for name, resource in (definitions.resources or {}).items()
         },
     }

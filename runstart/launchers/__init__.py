@@ -1,5 +1,6 @@
 """Starts tasks and removes them: one interface, implemented by processes of this machine, containers and pods."""
 
+from runstart.launchers._image_names import ImagePolicy
 from runstart.launchers.docker_launcher import DockerLauncher
 from runstart.launchers.finding import find_isolation
 from runstart.launchers.isolation import LEVELS, Isolation
@@ -22,6 +23,7 @@ __all__ = [
     "LEVELS",
     "DockerLauncher",
     "Ended",
+    "ImagePolicy",
     "Isolation",
     "KubernetesLauncher",
     "LaunchSpec",

@@ -115,6 +115,24 @@ def check_name(what: str, name: str) -> str:
     return name
 
 
+def check_processes(name: str, limits: Limits, settings: PodSettings) -> None:
+    """Make sure that the nodes hold a task to its limit of processes.
+
+    Raises
+    ------
+    Alert
+        They do not, or it is not known whether they do.
+    """
+    if limits.processes is None or (settings.pod_pids is not None and settings.pod_pids <= limits.processes):
+        return
+    allowed = "is not known here" if settings.pod_pids is None else f"is {settings.pod_pids}"
+    raise Alert(
+        f"{name} has a limit of {limits.processes} processes, which a pod cannot hold: what the nodes allow "
+        f"each pod (podPidsLimit) {allowed}.",
+        "Leave the limit out, or say in RUNSTART_LAUNCHER_POD_PIDS what the nodes allow, if that is no more.",
+    )
+
+
 def time_limit(started_s: float, seconds: float) -> int:
     """Return the whole seconds after which a pod is ended, so that its task has all of its own.
 
@@ -206,18 +224,7 @@ def _network_labels(spec: LaunchSpec) -> dict[str, str]:
 
 def _resources(spec: LaunchSpec, settings: PodSettings) -> dict[str, Any]:
     limits = spec.limits
-    if limits.processes is not None and (settings.pod_pids is None or settings.pod_pids > limits.processes):
-        allowed = "is not known here" if settings.pod_pids is None else f"is {settings.pod_pids}"
-        raise Alert(
-            f"{spec.name} has a limit of {limits.processes} processes, which a pod cannot hold: what the nodes allow "
-            f"each pod (podPidsLimit) {allowed}.",
-            "Leave the limit out, or say in RUNSTART_LAUNCHER_POD_PIDS what the nodes allow, if that is no more.",
-        )
-    if limits.disk_bytes is not None and any(mount.writable for mount in spec.mounts):
-        raise Alert(
-            f"{spec.name} has a limit of disk, which a cluster does not hold on volumes.",
-            "Leave the limit out, or let it write to its temporary folder only.",
-        )
+    check_processes(spec.name, limits, settings)
     held: dict[str, str] = {}
     if limits.memory_bytes is not None:
         held["memory"] = str(limits.memory_bytes)

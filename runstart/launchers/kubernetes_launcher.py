@@ -1,14 +1,13 @@
 """Runs tasks as pods of a Kubernetes cluster, each of a job that is tried once, through the official client.
 
 The cluster keeps what it runs: a task goes on when this process dies, and every process finds it by its labels. All
-limits are held by the node that runs it. A pod is ended by SIGTERM first, with a second of grace at least, and a limit
-of time is held to a few seconds. Each call fails as `EngineUnreachable` while the cluster does not answer, and may then
-be repeated.
+limits are held by the node that runs it, but for what is written to volumes: this process sees them too, and ends who
+writes too much. A pod is ended by SIGTERM first, with a second of grace at least, and a limit of time is held to a few
+seconds. Each call fails as `EngineUnreachable` while the cluster does not answer, and may then be repeated.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
@@ -21,20 +20,30 @@ from runstart.errors import Alert, Transient
 from runstart.launchers import _network_manifest as networks
 from runstart.launchers._awaiting import await_end
 from runstart.launchers._cluster_client import ClusterClient, ClusterFailed, ClusterRefused, NotThere, Taken
-from runstart.launchers._containers import OURS, About, container_name, image_of, read_labels
+from runstart.launchers._containers import container_name, image_of
 from runstart.launchers._expired import remove_expired
 from runstart.launchers._image_names import ImagePolicy
-from runstart.launchers._job_manifest import ABOUT, CONTAINER, check_name, job_of, label_selection, selector_of
+from runstart.launchers._job_manifest import (
+    CONTAINER,
+    check_name,
+    check_processes,
+    job_of,
+    label_selection,
+    selector_of,
+)
+from runstart.launchers._pod_listing import find_tasks, had_pod
 from runstart.launchers._pod_log import MOST_LINES, shown
 from runstart.launchers._pod_settings import read_pod_settings
 from runstart.launchers._pod_watch import PodWatch, Watched
-from runstart.launchers._pods import JOB, Pod, has_started, is_lost, is_running, judge_pod, read_time, started_at
+from runstart.launchers._pods import JOB, Pod, has_started, is_lost, is_running, judge_pod
+from runstart.launchers._volume_watch import VolumeWatch
 from runstart.launchers.failures import PullFailed, StartFailed, failure_of
 from runstart.launchers.launcher import Ended, Launcher, LaunchSpec, Limits, ListedNetwork, ListedTask, Mount, Task
 
 _NO_PROGRAM = "/runstart/no-such-program"
-_SMALL = Limits(memory_bytes=64 << 20, cpus=0.1)
 _PULL_S = 600.0
+# With its time limit, after which it is removed though whoever started it is gone.
+_SMALL = Limits(seconds=_PULL_S, memory_bytes=64 << 20, cpus=0.1)
 _LEAST_GRACE_S = 1
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
 _STOPPING_S = 30.0
@@ -72,6 +81,7 @@ class KubernetesLauncher(Launcher):
         self._client = ClusterClient(environ, self._settings.namespace)
         self._identity = uuid4().hex
         self._watch = PodWatch(self._client, self._identity, self._settings.pending_s)
+        self._volumes = VolumeWatch(self._end_pod)
         self._doubtful: list[str] = []
 
     def start(self, spec: LaunchSpec) -> Task:
@@ -90,13 +100,14 @@ class KubernetesLauncher(Launcher):
         name = container_name(spec)
         job = job_of(spec, reference, name, self._identity, self._settings)
         self._check_network(spec)
+        self._volumes.add(name, spec)
         # Before it is there: no change of its pod is missed.
         self._watch.add(Watched(name, spec.name, image, spec.limits.seconds))
         try:
             self._client.create("jobs", job)
         except BaseException as problem:
             # Whether it was made is not known: nothing may be left of it.
-            self._watch.forget(name)
+            self._forget(name)
             self._doubtful.append(name)
             with suppress(Alert, Transient):
                 self._remove_doubtful()
@@ -117,7 +128,10 @@ class KubernetesLauncher(Launcher):
         """
         watched = self._watch.of(task.identifier)
         if watched is not None:
-            return self._watch.await_end(watched, timeout_s)
+            ended = self._watch.await_end(watched, timeout_s)
+            if ended is not None and self._volumes.is_over(task.identifier):
+                return replace(ended, reason="disk")
+            return ended
         pauses_s = (_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S)
         return await_end(lambda: self._look_at_other(task), timeout_s, pauses_s)
 
@@ -177,11 +191,11 @@ class KubernetesLauncher(Launcher):
         except Transient:
             self._doubtful.append(task.identifier)
             raise
-        self._watch.forget(task.identifier)
+        self._forget(task.identifier)
 
     def list(self, labels: Mapping[str, str]) -> Sequence[ListedTask]:
         """Return the tasks of this namespace that carry these labels, whoever has started them, ended ones too."""
-        return [listed for listed, _ in self._find(labels)]
+        return [listed for listed, _ in find_tasks(self._client, labels)]
 
     def make_network(self, name: str, labels: Mapping[str, str]) -> None:
         """Make a network on which tasks reach each other by their aliases.
@@ -241,6 +255,16 @@ class KubernetesLauncher(Launcher):
         if failure is not None and not isinstance(failure, StartFailed):
             raise failure
 
+    def check_limits(self, name: str, limits: Limits) -> None:
+        """Make sure that the nodes would hold a task to its limit of processes; all others are always held.
+
+        Raises
+        ------
+        Alert
+            They would not, or it is not known whether they would.
+        """
+        check_processes(name, limits, self._settings)
+
     def waits_for(self, task: Task) -> str:
         """Return why a task has not begun yet: what the scheduler says, if it has no place."""
         return self._watch.why_waiting(task.identifier)
@@ -263,7 +287,7 @@ class KubernetesLauncher(Launcher):
         list of str
             What was removed and why, a text for each task.
         """
-        return remove_expired(self._find({}), self.remove)
+        return remove_expired(find_tasks(self._client, {}), self.remove)
 
     def _check_network(self, spec: LaunchSpec) -> None:
         if spec.network is None:
@@ -276,7 +300,19 @@ class KubernetesLauncher(Launcher):
     def _remove_doubtful(self) -> None:
         while self._doubtful:
             self._remove(self._doubtful[-1])
-            self._watch.forget(self._doubtful.pop())
+            self._forget(self._doubtful.pop())
+
+    def _forget(self, identifier: str) -> None:
+        self._volumes.forget(identifier)
+        self._watch.forget(identifier)
+
+    def _end_pod(self, identifier: str) -> None:
+        """End a task that has written too much to volumes; `wait` says so."""
+        watched = self._watch.of(identifier)
+        if watched is not None:
+            watched.is_stopped = True
+        for pod in self._pods_of(Task(identifier, "")):
+            self._client.delete("pods", pod["metadata"]["name"], gracePeriodSeconds=_LEAST_GRACE_S)
 
     def _remove(self, identifier: str) -> None:
         self._client.delete("jobs", identifier, propagationPolicy="Background")
@@ -306,31 +342,4 @@ class KubernetesLauncher(Launcher):
             job = self._client.read("jobs", task.identifier)
         except NotThere:
             return _LOST
-        return _LOST if _had_pod(job) else None
-
-    def _find(self, labels: Mapping[str, str]) -> Sequence[tuple[ListedTask, About]]:
-        """Return the tasks that carry these labels, and what else is known of them."""
-        selector = selector_of({**label_selection(labels), **OURS})
-        jobs, _ = self._client.list("jobs", labels=selector)
-        pods = {pod["metadata"]["labels"].get(JOB): pod for pod in self._client.list("pods", labels=selector)[0]}
-        found = []
-        for job in jobs:
-            name = job["metadata"]["name"]
-            about, theirs = read_labels(json.loads(job["metadata"].get("annotations", {}).get(ABOUT, "{}")), name)
-            if not labels.items() <= theirs.items():
-                continue
-            pod = pods.get(name)
-            began = None if pod is None else started_at(pod)
-            at = (began or read_time(job["metadata"]["creationTimestamp"])).timestamp()
-            runs = not _had_pod(job) if pod is None else is_running(pod)
-            # What has not started has used none of its time.
-            about = about if began is not None else replace(about, seconds=None)
-            found.append((ListedTask(Task(name, about.name), theirs, at, runs), about))
-        return found
-
-
-def _had_pod(job: Pod) -> bool:
-    """Whether a job has had its only pod."""
-    status = job.get("status", {})
-    uncounted = any((status.get("uncountedTerminatedPods") or {}).values())
-    return uncounted or any(status.get(name) for name in ("conditions", "failed", "succeeded"))
+        return _LOST if had_pod(job) else None

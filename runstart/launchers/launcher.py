@@ -293,6 +293,23 @@ class Launcher(ABC):
             It could not be pulled.
         """
 
+    def check_limits(self, name: str, limits: Limits) -> None:  # noqa: ARG002
+        """Make sure, before a task is started, that it would be held to its limits; most launchers hold all.
+
+        Parameters
+        ----------
+        name : str
+            Of the task, for people.
+        limits : Limits
+            What it may use.
+
+        Raises
+        ------
+        Alert
+            A limit cannot be held here.
+        """
+        return
+
     def remove_expired(self) -> Sequence[str]:
         """Remove tasks that nobody will end any more, and return what was removed and why; most launchers leave none."""
         return []

@@ -14,7 +14,7 @@ from ops import run_beats
 from ops.run_beats import beating, read_beat
 from runstart.errors import Transient
 from runstart.storage import FileStore
-from sensors.abandoned_runs import BATCH_SILENCE_SECONDS, BATCH_STARTING_SECONDS
+from sensors.abandoned_runs import BATCH_SILENCE_SECONDS, BATCH_STARTING_SECONDS, STARTING_SECONDS
 
 
 class Clock:
@@ -97,6 +97,16 @@ def test_a_run_that_beats_is_left_alone(watch: Watch, run: dg.DagsterRun) -> Non
 def test_a_run_without_a_beat_has_longer(watch: Watch, run: dg.DagsterRun) -> None:
     watch()
     watch(BATCH_STARTING_SECONDS)
+    assert watch.status(run) is dg.DagsterRunStatus.STARTED
+    watch(1)
+    assert watch.status(run) is dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_of_a_compute_job_which_needs_no_pod_has_less(watch: Watch) -> None:
+    run = dg.DagsterRun("compute_to_data", status=dg.DagsterRunStatus.STARTED)
+    watch.house.instance.add_run(run)
+    watch()
+    watch(STARTING_SECONDS)
     assert watch.status(run) is dg.DagsterRunStatus.STARTED
     watch(1)
     assert watch.status(run) is dg.DagsterRunStatus.FAILURE

@@ -179,6 +179,17 @@ def test_mount_on_a_claim_shows_what_lies_below_and_writes_there(pods: Pods, tmp
     assert (tmp_path / "a" / "b" / "made").read_text() == "made"
 
 
+def test_task_that_writes_more_to_a_volume_than_it_may_is_ended(pods: Pods, tmp_path: Path) -> None:
+    folder = tmp_path / "outputs"
+    folder.mkdir()
+    folder.chmod(0o777)
+    text = "open('/out/file', 'wb').write(bytes(3_000_000)); import time; time.sleep(600)"
+    mounts = (Mount(folder, "/out", writable=True),)
+    ended, _ = run(pods, text, mounts=mounts, limits=Limits(disk_bytes=2_000_000))
+
+    assert ended.reason == "disk"
+
+
 def test_task_of_a_dead_process_with_scratch_is_removed(pods: Pods, tmp_path: Path) -> None:
     mine, scratch = label(), tmp_path / "scratch"
     scratch.mkdir()

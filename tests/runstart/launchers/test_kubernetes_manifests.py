@@ -50,11 +50,9 @@ def test_requests_are_limits_except_for_idle_processor_time() -> None:
     assert task_for(limits=limits, idle=True)["resources"] == {"limits": held, "requests": held | {"cpu": "1m"}}
 
 
-def test_limit_of_disk_is_that_of_the_temporary_folder_and_cannot_be_held_on_volumes() -> None:
+def test_limit_of_disk_is_that_of_the_temporary_folder_too() -> None:
     limits = Limits(disk_bytes=1 << 20)
     assert {"name": "temporary", "emptyDir": {"sizeLimit": "1048576"}} in pod_for(limits=limits)["volumes"]
-    with pytest.raises(Alert, match="disk"):
-        pod_for(limits=limits, mounts=(Mount(Path("/output"), "/out", writable=True),))
 
 
 def test_limit_of_processes_is_held_only_where_the_nodes_are_known_to_hold_it() -> None:
