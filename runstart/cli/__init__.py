@@ -10,6 +10,7 @@ from runstart.cli import operator_new, operator_run, session_commands  # noqa: F
 from runstart.cli._errors import AlertGroup
 from runstart.cli.alerts import alerts_app
 from runstart.cli.demo import demo_command
+from runstart.cli.gateway import gateway_app
 from runstart.cli.instruments import instruments_app
 from runstart.cli.kubernetes import kubernetes_app
 from runstart.cli.metrics import metrics_command
@@ -35,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(alerts_app, name="alerts")
+app.add_typer(gateway_app, name="gateway")
 app.add_typer(instruments_app, name="instruments")
 app.add_typer(kubernetes_app, name="kubernetes")
 app.add_typer(microscopes_app, name="microscopes")
