@@ -12,13 +12,14 @@ from runstart.cli._signals import stop_on_signals
 from runstart.errors import Alert
 
 _WHAT_TO_SEE = (
-    "This page:         detector, TOF spectrum and ledger of the run that is being taken; refresh it (top right).",
+    "The live page:     all instruments, the run that is taken as it happens, scans, nights; narrow, it is a phone's.",
+    "Dagster's page:    detector, TOF spectrum and ledger of the same run; refresh it (top right).",
     "Under Automation:  the ticks of run_starts, which launches a run as soon as the instrument announces one.",
     "Under Runs:        what each run says as it goes. Kill the process of one: it resumes and loses nothing.",
     "Data operations:   under Jobs, such as median or color_image: fill in the Launchpad, launch, and see the pictures.",
-    "The script:        edit it while a run is live; its curve on this page follows within seconds.",
+    "The script:        edit it while a run is live; its curve on both pages follows within seconds.",
 )
-_NEEDED = {"psutil": "psutil", "dagster_webserver": "dagster-webserver"}
+_NEEDED = {"psutil": "psutil", "dagster_webserver": "dagster-webserver", "fastapi": "fastapi", "uvicorn": "uvicorn"}
 
 
 def demo_command(
@@ -87,12 +88,14 @@ def demo_command(
         )
 
         def welcome() -> None:
-            console.print(f"\n[bold]{demo.url}[/bold]\n")
+            console.print(f"\n[bold]{demo.live_url}[/bold]  the live page")
+            console.print(f"[bold]{demo.url}[/bold]  the same run in Dagster\n")
             for line in _WHAT_TO_SEE:
                 console.print(f"  {line}")
             console.print(f"  Five nights:       {demo.nights_url}")
             console.print(
-                "                     of a telescope, to be materialized or backfilled: Materialize all (top right)."
+                "                     of a telescope, to be materialized or backfilled: Materialize all (top right). The "
+                "live page shows the newest."
             )
             console.print(f"  A microscope:      {demo.scans_url}")
             console.print("                     takes two scans; their pictures grow on this page while it does.")

@@ -175,6 +175,33 @@ class SimulatedScans(Child):
         return self.running
 
 
+class GatewayPage(Child):
+    """`runstart gateway`: the HTTP API and the live page, which who sits at this machine may read without a token."""
+
+    name = "gateway"
+
+    def __init__(self, data_dir: Path, environment: Mapping[str, str], dagster_port: int) -> None:
+        dagster = f"http://{_LOOPBACK}:{dagster_port}"
+        own = {
+            "RUNSTART_DAGSTER_URL": dagster,
+            "RUNSTART_DAGSTER_PAGE_URL": dagster,
+            "RUNSTART_GATEWAY_OPEN_READING": "1",
+        }
+        super().__init__(data_dir, {**environment, **own})
+        self.port = free_port()
+
+    @property
+    def url(self) -> str:
+        """The live page."""
+        return f"http://{_LOOPBACK}:{self.port}/"
+
+    def _arguments(self) -> list[str]:
+        return ["-c", "from runstart.cli import app; app()", "gateway", "--port", str(self.port)]
+
+    def _is_ready(self) -> bool:
+        return accepts_connections(self.port)
+
+
 class MetricsPage(Child):
     """`runstart metrics`: what a Prometheus would read."""
 

@@ -17,6 +17,7 @@ from runstart.demo.children import (
     Child,
     CodeServer,
     Daemon,
+    GatewayPage,
     MetricsPage,
     SimulatedInstrument,
     SimulatedNights,
@@ -101,6 +102,7 @@ class Demo:
         self._begin = time.monotonic()
         self.port = settings.port or free_port()
         self.metrics_url = ""
+        self.live_url = ""
 
     @property
     def url(self) -> str:
@@ -177,13 +179,15 @@ class Demo:
         simulated = (self._settings.instrument, self._settings.rate)
         simulator = SimulatedInstrument(place.data_dir / "simulator", environment, *simulated)
         metrics = MetricsPage(place.data_dir / "metrics", environment)
-        self._start(interface, daemon, simulator, metrics)
-        self._await(stop, interface, daemon, simulator, metrics)
+        gateway = GatewayPage(place.data_dir / "gateway", environment, self.port)
+        self._start(interface, daemon, simulator, metrics, gateway)
+        self._await(stop, interface, daemon, simulator, metrics, gateway)
         scans = SimulatedScans(place.data_dir / "scans-simulator", environment, MICROSCOPE)
         scans.start()
         self._passing.append(scans)
         self._await(stop, scans)
         self.metrics_url = metrics.url
+        self.live_url = gateway.url
         return broker
 
     def _start(self, *children: Child) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -99,11 +100,15 @@ def test_run_starts_by_itself_is_seen_and_ctrl_c_leaves_nothing(demo: RunningDem
     seen = demo.wait_for(lambda: _observation(webserver, _SEEN), "observation of a live run")
     scan = demo.wait_for(lambda: _observation(webserver, _SCANS), "observation of a scan that is taken")
     demo.wait_for(lambda: len(_nights(webserver)) == 5, "nights with exposures")
+    instruments = demo.wait_for(lambda: _instruments(demo), "answer of the gateway")
     family = demo.family()
     words = [word for process in family for word in process.cmdline()]
     broker_data = Path(words[words.index("--data-dir") + 1])
     status = demo.end(signal.SIGINT)
 
+    assert {each["name"]: each["state"] for each in instruments}["SIMSANS"] in {"running", "idle"}, (
+        "between two runs"
+    )
     assert re.fullmatch(r"[\w.:-]*SIMSANS\d+[\w.:-]*", seen["partition"])
     assert scan["partition"] == "scan_000001.frames"
     assert any("spawn_main" in word for word in words), "the live run's own process was not among those looked at"
@@ -136,6 +141,15 @@ def test_sigterm_while_it_is_coming_up_leaves_nothing(demo: RunningDemo) -> None
     assert demo.end(signal.SIGTERM) == 0, demo.output
     assert _alive(family) == []
     assert list(demo.temporary.iterdir()) == []
+
+
+def _instruments(demo: RunningDemo) -> list[dict[str, Any]]:
+    """Return what the gateway tells without a token; its page is the first that is printed."""
+    page = re.search(r"http://127\.0\.0\.1:\d+/", demo.output)
+    assert page is not None
+    assert "<title>Runstart" in httpx.get(page[0], headers={"Accept": "text/html"}, trust_env=False).text
+    told: list[dict[str, Any]] = httpx.get(f"{page[0]}api/instruments/", trust_env=False).json()
+    return told
 
 
 def _observation(webserver: Webserver, query: str) -> dict[str, Any] | None:
