@@ -23,6 +23,8 @@ BENCHMARKS = (
     "frames",
     "fan_out",
     "operators",
+    "gateway",
+    "compute_start",
 )
 
 

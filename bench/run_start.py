@@ -17,28 +17,27 @@ import os
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
 from assets import INSTRUMENT_TAG
+from bench._dagster import TIMEOUT_S, percentile, start_dagster, wait_for
 from bench._events import encode_events, make_events
 from bench._measure import Row, Scale
 from runstart.demo import family, make_place
-from runstart.demo.children import Child, CodeServer, Daemon, UserInterface
 from runstart.demo.place import Place
 from runstart.errors import Transient
 from runstart.events import RunStart, RunStop, encode_run_start, encode_run_stop
-from runstart.facility import Broker, EmbeddedBroker, free_port
+from runstart.facility import Broker, EmbeddedBroker
 from runstart.live import name_partition
 from runstart.live.record import run_prefix
 
 GOAL_SECONDS = 5.0
 LONGEST_TICK = 7.0  # seconds; starts are spread over the daemon's loop of 5 s and more
 _PACKAGES = ("dagster", "dagster-webserver", "kafka-python")
-_TIMEOUT_S = 120.0
 _FINISHED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 _STAGES = {
     "run requested": None,
@@ -66,18 +65,18 @@ def run(scale: Scale) -> Iterator[Row]:
         seconds = [times[stage] for times in found]
         yield Row(
             name=f"run_start.{stage.replace(' ', '_')}",
-            ours=_percentile(seconds, 95),
+            ours=percentile(seconds, 95),
             peer=GOAL_SECONDS,
             peer_name="goal (95 % to the first op)",
             unit="s",
-            ratio=GOAL_SECONDS / _percentile(seconds, 95),
+            ratio=GOAL_SECONDS / percentile(seconds, 95),
             packages=_PACKAGES,
             parameters={
                 "starts": starts,
                 "instruments": len(instruments),
                 "load_average_before": round(load_before, 1),
                 "median_s": round(statistics.median(seconds), 2),
-                "p95_s": round(_percentile(seconds, 95), 2),
+                "p95_s": round(percentile(seconds, 95), 2),
                 "max_s": round(max(seconds), 2),
                 "median_s_from_runstart_to": {
                     name: round(statistics.median(times[name] for times in found), 2) for name in found[0]
@@ -97,33 +96,14 @@ def _running_facility(instruments: list[str]) -> Iterator[_Facility]:
         declared.write_text(_declare(instruments, broker.bootstrap_servers))
         environment = place.environment(broker.bootstrap_servers) | {"RUNSTART_INSTRUMENTS": str(declared)}
         try:
-            _start_dagster(place, environment)
+            start_dagster(place, environment)
             instance = dg.DagsterInstance.from_config(str(place.dagster_home))
             with instance:
                 # From now on a RunStart is news, not backlog.
-                _wait_for(lambda: _ticks(instance, "run_starts") > 1, "the sensor's first ticks")
+                wait_for(lambda: _ticks(instance, "run_starts") > 1, "the sensor's first ticks")
                 yield _Facility(broker, place, instance)
         finally:
             family.end(p for p in family.descendants() if p.pid != broker.pid)
-
-
-def _start_dagster(place: Place, environment: Mapping[str, str]) -> None:
-    code = CodeServer(place.data_dir / "code-server", environment, place.checkout)
-    place.write_workspace(code.port)
-    port = free_port()
-    interface = UserInterface(place.data_dir / "webserver", environment, place.workspace_file, port)
-    daemon = Daemon(place.data_dir / "daemon", environment, place.workspace_file, port)
-    for children in ((code,), (interface, daemon)):
-        for child in children:
-            child.start()
-        for child in children:
-            _wait_for(lambda child=child: _is_ready(child), f"the {child.name}")
-
-
-def _is_ready(child: Child) -> bool:
-    if not child.running:
-        raise Transient(f"The {child.name} ended:\n{child.log_path.read_text(errors='replace')[-2000:]}")
-    return child.ready
 
 
 def _start_once(facility: _Facility, instrument: str, number: int) -> dict[str, float]:
@@ -141,12 +121,12 @@ def _start_once(facility: _Facility, instrument: str, number: int) -> dict[str, 
     )
     key = name_partition(start.run_name, start_ms)
     picture = facility.place.data_dir / "store" / run_prefix(instrument, key) / "display" / "overview.png"
-    _wait_for(picture.exists, f"the first picture of {instrument}")
+    wait_for(picture.exists, f"the first picture of {instrument}")
     times = _stages(facility.instance, instrument, key, began)
     times["first picture"] = picture.stat().st_ctime - began
     stop = RunStop(stop_time_ms=int(time.time() * 1000), run_name=start.run_name)
     _produce(facility.broker, f"{instrument}_runInfo", encode_run_stop(stop), stop.stop_time_ms)
-    _wait_for(lambda: _run_of(facility.instance, instrument, key).dagster_run.status in _FINISHED, "the run's end")
+    wait_for(lambda: _run_of(facility.instance, instrument, key).dagster_run.status in _FINISHED, "the run's end")
     return times
 
 
@@ -178,7 +158,7 @@ def _produce(broker: Broker, topic: str, payload: bytes, timestamp_ms: int) -> N
 
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "linger.ms": 0})
     producer.produce(topic, payload, partition=0, timestamp=timestamp_ms)
-    if producer.flush(_TIMEOUT_S):
+    if producer.flush(TIMEOUT_S):
         raise Transient(f"The broker did not take a message for {topic}.")
 
 
@@ -190,17 +170,3 @@ def _declare(instruments: list[str], bootstrap_servers: str) -> str:
             f'\n[[instruments.{name}.banks]]\nname = "rear"\nshape = [400, 250]\nfirst_detector_id = 1\n'
         )
     return text
-
-
-def _wait_for(found: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + _TIMEOUT_S
-    while not found():
-        if time.monotonic() > deadline:
-            raise Transient(f"Waited {_TIMEOUT_S:g} s in vain for {what}.")
-        time.sleep(0.2)
-
-
-def _percentile(values: list[float], percent: int) -> float:
-    """Return the smallest value that so many percent of the values do not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]

@@ -66,6 +66,8 @@ needs_frame_peers = pytest.mark.skipif(
         pytest.param("frames", marks=needs_frame_peers),
         "fan_out",
         "operators",
+        "gateway",
+        pytest.param("compute_start", marks=pytest.mark.real),
     ],
 )
 def test_prints_one_json_object_a_line(name: str) -> None:
