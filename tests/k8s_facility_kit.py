@@ -60,12 +60,25 @@ class ClusterFacility(FacilityView):
         Tables of instruments.toml, of which resources are made.
     settings : mapping of str to str
         More environment of all pods.
+    files : mapping of str to str, optional
+        Texts in place of the overlay's sites.toml, microscopes.toml, alerts.toml and compute.toml.
+    has_gateway : bool, optional
+        Whether a gateway runs too.
     """
 
-    def __init__(self, cluster: RunningCluster, folder: Path, tables: str, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        cluster: RunningCluster,
+        folder: Path,
+        tables: str,
+        settings: Mapping[str, str],
+        files: Mapping[str, str] | None = None,
+        *,
+        has_gateway: bool = False,
+    ) -> None:
         self.cluster = cluster
         self.folder = folder
-        self.settings = settings
+        self.settings, self.files, self.has_gateway = settings, files or {}, has_gateway
         declared: Mapping[str, Any] = tomllib.loads(tables)["instruments"]
         self.instruments = {name: Instrument(name=name, **table) for name, table in declared.items()}
         self.resources = [make_object(name, table) for name, table in declared.items()]
@@ -232,7 +245,15 @@ class ClusterFacility(FacilityView):
         }
         folder = self.folder / "deployment"
         folder.mkdir()
-        places = Places(self.bootstrap_servers, url, self.s3.environment, postgresql, self.settings)
+        places = Places(
+            self.bootstrap_servers,
+            url,
+            self.s3.environment,
+            postgresql,
+            self.settings,
+            self.files,
+            self.has_gateway,
+        )
         return deploy(self.cluster, folder, places)
 
     def _wait_until_ready(self) -> None:

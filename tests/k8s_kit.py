@@ -6,10 +6,11 @@ cannot know is written into a copy: addresses, folders, and whatever a test chan
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ OVERLAYS = {
     "test": REPOSITORY / "tests/k8s/overlay",
 }
 NAMESPACE, OPERATORS = "runstart", "runstart-operators"
-DEPLOYMENTS = ("instrument-controller", "code-location", "daemon", "webserver", "webserver-read-only")
+DEPLOYMENTS = ("instrument-controller", "code-location", "daemon", "webserver", "webserver-read-only", "gateway")
 USER = 10001
 _OVERLAY = Path("tests/k8s/overlay")
 
@@ -49,7 +50,9 @@ class Places:
     settings : mapping of str to str
         Other variables of the config map `settings`.
     files : mapping of str to str
-        Texts in place of sites.toml, microscopes.toml and alerts.toml.
+        Texts in place of sites.toml, microscopes.toml, alerts.toml and compute.toml.
+    has_gateway : bool
+        Whether a gateway runs.
     """
 
     kafka: str
@@ -58,6 +61,7 @@ class Places:
     postgresql: Mapping[str, str]
     settings: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    has_gateway: bool = False
 
 
 class Deployment:
@@ -86,11 +90,15 @@ class Deployment:
 
     def use_image(self, name: str) -> None:
         """Use an image of this name and tag for the code location from the next `apply` on, and so for new runs."""
-        path = self.folder / _OVERLAY / "kustomization.yaml"
-        told = yaml.safe_load(path.read_text())
         image, tag = name.rsplit(":", 1)
-        told["images"] = [{"name": "runstart/code-location", "newName": image, "newTag": tag}]
-        path.write_text(yaml.safe_dump(told, sort_keys=False))
+        with self._changing() as told:
+            told["images"] = [{"name": "runstart/code-location", "newName": image, "newTag": tag}]
+
+    def use_gateway(self) -> None:
+        """Have a gateway from the next `apply` on."""
+        with self._changing() as told:
+            (gateway,) = (each for each in told["replicas"] if each["name"] == "gateway")
+            gateway["count"] = 1
 
     def wait(self, *deployments: str, timeout_s: float = 240) -> None:
         """Wait until deployments, all by default, serve with the newest pods only."""
@@ -122,6 +130,13 @@ class Deployment:
         self.cluster.kubectl("delete", "namespace", NAMESPACE, OPERATORS, "--ignore-not-found", "--timeout=110s")
         self.cluster.kubectl("delete", "persistentvolume", "-l", "app.kubernetes.io/part-of=runstart")
 
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[dict[str, Any]]:
+        path = self.folder / _OVERLAY / "kustomization.yaml"
+        told = yaml.safe_load(path.read_text())
+        yield told
+        path.write_text(yaml.safe_dump(told, sort_keys=False))
+
     def _is_rolled_out(self, deployment: str) -> bool:
         told = self.kubectl("rollout", "status", f"deployment/{deployment}", "--watch=false")
         return "successfully rolled out" in told
@@ -141,6 +156,8 @@ def deploy(cluster: RunningCluster, folder: Path, places: Places) -> Deployment:
     """
     deployment = Deployment(cluster, folder)
     _copy_manifests(deployment, places)
+    if places.has_gateway:
+        deployment.use_gateway()
     for path in (deployment.output, deployment.archive):
         path.mkdir()
         os.chown(path, USER, USER)

@@ -142,7 +142,8 @@ def _open_storage(folder: Path, checkout: Path) -> Storage:
     """Return the storage of this Debian and of what pyproject.toml asks for, with the Debian in it."""
     scratch = folder / "scratch"
     project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
-    lists = (DEBIAN_PACKAGES, project["dependencies"], project["optional-dependencies"]["cluster"])
+    extras = project["optional-dependencies"]
+    lists = (DEBIAN_PACKAGES, project["dependencies"], extras["cluster"], extras["gateway"])
     place = folder / f"storage-{_digest_of(*lists)}"
     storage = Storage(place, scratch)
     for other in folder.glob("storage-*"):

@@ -18,6 +18,7 @@ from runstart.instrument_resources.names import (
     DEPLOYMENT,
     DIGEST_ANNOTATION,
     FIELD_MANAGER,
+    GATEWAY,
     GROUP,
     PLURAL,
     VERSION,
@@ -194,23 +195,16 @@ class ClusterApi:
         return Rollout(annotations.get(DIGEST_ANNOTATION, ""), done, stuck[0].message if stuck else "")
 
     def roll(self, digest: str) -> None:
-        """Let new pods of the code location read the config map; the old ones serve until these do.
+        """Let new pods of the gateway and the code location read the config map; the old ones serve until these do.
 
         Raises
         ------
         Transient, Alert
             As `list_resources`.
         """
-        body = {"spec": {"template": {"metadata": {"annotations": {DIGEST_ANNOTATION: digest}}}}}
-        with _told(f"the deployment {DEPLOYMENT}"):
-            self._apps.patch_namespaced_deployment(
-                DEPLOYMENT,
-                self.namespace,
-                body,
-                field_manager=FIELD_MANAGER,
-                _content_type=_MERGE,
-                _request_timeout=ANSWER_SECONDS,
-            )
+        # The code location is the last, since its digest says that all have been rolled.
+        self._roll(GATEWAY, digest, may_be_missing=True)
+        self._roll(DEPLOYMENT, digest)
 
     def write_status(self, resource: Resource, status: Mapping[str, Any]) -> bool:
         """Replace the fields of a resource's status; None removes one.
@@ -242,6 +236,24 @@ class ClusterApi:
                     return False
                 raise
         return True
+
+    def _roll(self, deployment: str, digest: str, *, may_be_missing: bool = False) -> None:
+        from kubernetes.client import ApiException
+
+        body = {"spec": {"template": {"metadata": {"annotations": {DIGEST_ANNOTATION: digest}}}}}
+        with _told(f"the deployment {deployment}"):
+            try:
+                self._apps.patch_namespaced_deployment(
+                    deployment,
+                    self.namespace,
+                    body,
+                    field_manager=FIELD_MANAGER,
+                    _content_type=_MERGE,
+                    _request_timeout=ANSWER_SECONDS,
+                )
+            except ApiException as error:
+                if not (may_be_missing and error.status == 404):
+                    raise
 
 
 def _configuration() -> Any:

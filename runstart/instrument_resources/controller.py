@@ -8,8 +8,8 @@ need the right to replace it. The controller keeps nothing itself, and every wri
 it can be killed at any time, and two of it do no harm.
 
 Three loops run in threads of their own, so that no server that is slow holds up another: `watch` follows the resources,
-`write` makes the text and rolls the code location, `report` writes the statuses. What they wait for may be away for any
-time: they try again, more and more slowly. A bug in any of them ends the controller.
+`write` makes the text and rolls the code location and the gateway, `report` writes the statuses. What they wait for may be
+away for any time: they try again, more and more slowly. A bug in any of them ends the controller.
 """
 
 from __future__ import annotations

@@ -26,9 +26,11 @@ def bare_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCl
 def facility(
     request: pytest.FixtureRequest, cluster: RunningCluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ClusterFacility]:
-    """Runstart deployed, with servers of its own, and the instruments and settings that the module names."""
+    """Runstart deployed, with servers of its own, and the instruments, settings and files that the module names."""
     from k8s_facility_kit import ClusterFacility
 
     folder, module = tmp_path_factory.mktemp("facility"), request.module
-    with ClusterFacility(cluster, folder, module.TABLES, module.SETTINGS) as made:
+    # What is not named costs the other modules nothing.
+    more = {"files": getattr(module, "FILES", {}), "has_gateway": getattr(module, "HAS_GATEWAY", False)}
+    with ClusterFacility(cluster, folder, module.TABLES, module.SETTINGS, **more) as made:
         yield made

@@ -82,6 +82,12 @@ import boto3, confluent_kafka.admin, docker, dulwich.repo, epics, kubernetes, ps
 from runstart.fits import write_image
 write_image("/tmp/image.fits", numpy.zeros((8, 8)))
 """
+SERVE = """
+import coincurve, httptools, uvloop
+from gateway.app import make_app
+from gateway.routes import page
+print(sorted(each.name for each in page.FOLDER.iterdir()))
+"""
 COMMANDS = {
     "code-location": [
         ["python", "-c", COUNT_JOBS],
@@ -89,6 +95,8 @@ COMMANDS = {
         ["dagster", "--version"],
         ["dagster-webserver", "--version"],
         ["runstart", "--help"],
+        ["runstart", "gateway", "--help"],
+        ["python", "-c", SERVE],
     ],
     "operator": [["python", "-m", "pip", "--version"]],
 }

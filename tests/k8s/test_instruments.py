@@ -41,7 +41,7 @@ RULES = [
     {
         "apiGroups": ["apps"],
         "resources": ["deployments"],
-        "resourceNames": ["code-location"],
+        "resourceNames": ["code-location", "gateway"],
         "verbs": ["get", "patch"],
     },
 ]
@@ -122,28 +122,28 @@ class Place:
         data = json.loads(self.kubectl("get", "configmap", "instruments", "-o", "json")).get("data", {})
         return str(data.get(TEXT_KEY, ""))
 
-    def rolled(self) -> str:
-        found = json.loads(self.kubectl("get", "deployment", "code-location", "-o", "json"))
+    def rolled(self, deployment: str = "code-location") -> str:
+        found = json.loads(self.kubectl("get", "deployment", deployment, "-o", "json"))
         return str(found["spec"]["template"]["metadata"].get("annotations", {}).get(DIGEST_ANNOTATION))
 
     def _objects(self) -> list[dict[str, Any]]:
-        labels = {"app.kubernetes.io/component": "code-location"}
-        template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "code", "image": "none"}]}}
         subject = {"kind": "ServiceAccount", "name": ACCOUNT}
         role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": ACCOUNT}
         rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": ACCOUNT}}
         return [
             {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}},
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "instruments"}},
-            {
-                "apiVersion": "apps/v1",
-                "kind": "Deployment",
-                "metadata": {"name": "code-location"},
-                "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": template},
-            },
+            *(_deployment(name) for name in ("code-location", "gateway")),
             {**rbac, "kind": "Role", "rules": RULES},
             {**rbac, "kind": "RoleBinding", "roleRef": role, "subjects": [subject]},
         ]
+
+
+def _deployment(name: str) -> dict[str, Any]:
+    labels = {"app.kubernetes.io/component": name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "code", "image": "none"}]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_a_resource_comes_into_force_and_is_shown(place: Place) -> None:
     place.apply("SANS")
     place.wait("SANS", "True", "InForce")
     assert place.tables()["SANS"] == make_table()
-    assert place.rolled() == digest(place.text())
+    assert place.rolled() == place.rolled("gateway") == digest(place.text())
     headings, values = (line.split("  ") for line in place.kubectl("get", "inst").splitlines())
     assert [text.strip() for text in headings if text] == [
         "NAME", "LIVE", "TOPIC", "LAST RUN", "STATE", "SNAPSHOT AGE", "LAG", "READY", "AGE",

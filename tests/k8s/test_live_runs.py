@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
+import httpx
+import k8s_compute_kit
 import numpy as np
 import pytest
 from astropy.io import fits
+from compute_kit import ENVIRONMENT
 from dagster_kit import small_instrument
+from k8s_compute_kit import ClusterCompute
 from k8s_facility_kit import ClusterFacility
 from recorded_run import (
     N_EVENTS,
@@ -29,8 +35,10 @@ from runstart.simulators import ReplaySummary, connect_publisher, read_nexus_eve
 pytestmark = [pytest.mark.k8s, pytest.mark.timeout(900)]
 
 PLAYED, KILLED, ROLLED, LATE = "PLAYED", "KILLED", "ROLLED", "LATE"
+POD_S = 10  # in which an algorithm's pod is made
 SPEED = 3.0  # 30 s of pulses in 10 s
-SETTINGS = {"RUNSTART_FITS_FOLDERS": "images=/archive"}
+SETTINGS = {"RUNSTART_FITS_FOLDERS": "images=/archive", **k8s_compute_kit.SETTINGS}
+FILES, HAS_GATEWAY = k8s_compute_kit.FILES, True
 MEDIAN = {"input_files": [f"images/{value}.fits" for value in range(3)]}
 PULSES = 160
 STOP_MS = 150 * PULSE_MS
@@ -114,6 +122,14 @@ class Begun:
     median: str
 
 
+@dataclass
+class Ordered:
+    """A job that was ordered through the gateway."""
+
+    compute: ClusterCompute
+    mean: str
+
+
 @pytest.fixture(scope="module")
 def begun(facility: ClusterFacility, tmp_path_factory: pytest.TempPathFactory) -> Begun:
     live = Live(facility, facility.announce(KILLED))
@@ -163,6 +179,28 @@ def test_a_replayed_run_is_counted_in_a_pod_to_numpys_histograms(facility: Clust
     )
 
 
+@pytest.fixture(scope="module")
+def ordered(facility: ClusterFacility, begun: Begun) -> Ordered:
+    """The mean spectrum of the recorded run, for somebody who never sees it."""
+    compute = ClusterCompute(facility)
+    facility.deployment.wait("gateway")
+    _, result = facility.wait_for_result(begun.played.run, timeout=180)
+    return Ordered(compute, compute.order_mean_spectrum(f"{result.folder}/run.nxs"))
+
+
+def test_the_gateway_takes_a_signed_order_once(ordered: Ordered) -> None:
+    compute, wallet = ordered.compute, ordered.compute.client.wallet
+    (job,) = compute.client.follow(jobId=ordered.mean)
+
+    assert job["owner"] == wallet.address
+    assert list(compute.client.environments()) == [ENVIRONMENT]
+    again = wallet.signed(wallet.address, ordered.mean)
+    answers = [httpx.get(f"{compute.url}/api/v1/operator/compute", params=again, trust_env=False) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 400]
+    assert httpx.get(f"{compute.url}/api/instruments/", trust_env=False).status_code == 401
+    assert "<title>" in httpx.get(compute.url, headers={"Accept": "text/html"}, trust_env=False).text
+
+
 def test_an_instrument_tells_of_the_run_that_its_pod_counts(facility: ClusterFacility, begun: Begun) -> None:
     live = begun.live
     live.publish(PULSES // 3)
@@ -205,6 +243,53 @@ def test_a_run_whose_pod_was_deleted_and_whose_process_was_killed_ends_with_exac
     for run, events in ((second, before_deletion), (third, before_kill)):
         assert run.root_run_id == first.run_id
         assert any(f"Resumed from a snapshot with {events:,} events" in text for text in facility.said(run))
+
+
+def test_a_strangers_algorithm_makes_numpys_mean_spectrum_in_a_pod_that_may_do_nothing_else(
+    ordered: Ordered, begun: Begun
+) -> None:
+    job = ordered.compute.end_of(ordered.mean)
+    assert (job["status"], job["reason"]) == (70, "")
+    results = ordered.compute.client.results(job)
+
+    tof, pixel, _ = histogram_recorded_run(begun.played.file, begun.played.run.instrument)
+    table = np.loadtxt(io.BytesIO(results["mean_spectrum.csv"]), delimiter=",", skiprows=1)
+    np.testing.assert_allclose(table[:, 2], tof / pixel.size, rtol=1e-12)
+    look = json.loads(results["look.json"])
+    none = "0" * 16
+    assert look["rights"] == [none, none, "1", "2"]
+    assert look["user"] == [10001, 10001]
+    assert {place for place, how in look["written"].items() if how == "written"} == {"/data/outputs/x", "/tmp/x"}
+    assert (look["secrets"], look["others"]) == (False, [])
+    assert look["volume"] == ["ddos", "inputs", "logs", "outputs", "transformations"]
+    assert not [name for name in look["variables"] if name.startswith(("AWS_", "DAGSTER_PG_", "RUNSTART_OBJECT"))]
+    assert look["names"] == ["nameserver", "127.0.0.1"]
+
+
+def test_a_strangers_algorithm_is_bounded_and_leaves_nothing_when_it_is_stopped_or_its_run_is_killed(
+    facility: ClusterFacility, ordered: Ordered
+) -> None:
+    compute = ordered.compute
+    stopped, killed = compute.order_sleep(), compute.order_sleep()
+    pod = compute.pod(stopped)
+    spec, (container,) = pod["spec"], pod["spec"]["containers"]
+    limits = container["resources"]["limits"]
+    assert (limits["cpu"], limits["memory"], limits["ephemeral-storage"]) == k8s_compute_kit.LIMITS
+    assert spec["activeDeadlineSeconds"] <= k8s_compute_kit.MAX_S + POD_S
+    assert (spec["automountServiceAccountToken"], spec["serviceAccountName"]) == (False, "default")
+    assert pod["metadata"]["labels"]["runstart.science/has-network"] == "false"
+    assert facility.pod(compute.run_of(stopped))["spec"]["serviceAccountName"] == "compute-runs"
+
+    compute.client.stop(stopped)
+    compute.pod(killed)
+    facility.kill_process(compute.run_of(killed))
+
+    job = compute.end_of(stopped)
+    assert (job["status"], job["statusText"]) == (71, "Job stopped")
+    facility.wait_for(lambda: compute.run_of(stopped).status is dg.DagsterRunStatus.CANCELED, "its run's end", 60)
+    job = compute.end_of(killed)
+    assert (job["status"], job["statusText"], job["results"]) == (41, "Algorithm failed", "")
+    assert compute.run_of(killed).status is dg.DagsterRunStatus.FAILURE
 
 
 def test_what_is_launched_from_the_page_is_computed_in_a_pod_of_its_own(

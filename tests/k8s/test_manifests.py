@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import subprocess
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Mapping
 from typing import Any
 
-import pytest
 import yaml
 from dagster._config import validate_config
 from dagster._core.instance.config import dagster_instance_config_schema
 from k8s_kit import DEPLOYMENTS, NAMESPACE, OPERATORS, OVERLAYS, REPOSITORY
+from k8s_manifests import DEPLOYED, RENDERED_HERE, named, of_kind, pods, rendered
 from pod_objects import launcher_config, make_run_pod
 
+from gateway.settings import GatewaySettings
 from ops.scan_pods import step_pod
 from resources.run_launcher import RunLauncher
 from runstart.alerts import read_alerts
-from runstart.facility.cluster.programs import cluster_programs_dir
+from runstart.compute import read_environments
 from runstart.instruments import read_instruments
 from runstart.microscopes import read_microscopes
 from runstart.nights import read_sites
@@ -27,37 +25,8 @@ from runstart.nights import read_sites
 BASE = REPOSITORY / "k8s/base"
 LAPTOP_YAML = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
 CLUSTER_YAML = yaml.safe_load((BASE / "config/dagster.yaml").read_text())
-DEPLOYED = pytest.mark.parametrize("overlay", OVERLAYS)
-Object = Mapping[str, Any]
 
-pytestmark = pytest.mark.skipif(
-    not (cluster_programs_dir() / "kubectl").is_file(), reason="kubectl is built by make test-k8s"
-)
-
-
-@cache
-def rendered(overlay: str) -> tuple[Object, ...]:
-    kubectl = cluster_programs_dir() / "kubectl"
-    command = [str(kubectl), "kustomize", str(OVERLAYS[overlay])]
-    return tuple(yaml.safe_load_all(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-
-
-def of_kind(overlay: str, *kinds: str) -> list[Object]:
-    return [each for each in rendered(overlay) if each["kind"] in kinds]
-
-
-def named(overlay: str, kind: str) -> dict[tuple[str, str], Object]:
-    return {(each["metadata"]["namespace"], each["metadata"]["name"]): each for each in of_kind(overlay, kind)}
-
-
-def pods(overlay: str) -> Iterator[tuple[str, Object]]:
-    """Yield the pod of each workload, and that of a run."""
-    for each in of_kind(overlay, "Deployment", "StatefulSet", "Job"):
-        template = each["spec"]["template"]
-        claims = [claim["metadata"]["name"] for claim in each["spec"].get("volumeClaimTemplates", [])]
-        spec = {"volumes": [], **template["spec"], "templated": claims}
-        yield each["metadata"]["name"], {"kind": each["kind"], "metadata": template["metadata"], "spec": spec}
-    yield "run", make_run_pod() | {"kind": "Run"}
+pytestmark = RENDERED_HERE
 
 
 @DEPLOYED
@@ -203,33 +172,6 @@ def test_placeholders_of_a_facility_are_all_replaced() -> None:
         assert not [name for name in names if name in text], each["metadata"]
 
 
-@DEPLOYED
-def test_nothing_reaches_a_pod_but_by_a_policy(overlay: str) -> None:
-    policies = of_kind(overlay, "NetworkPolicy")
-    shut = [each["metadata"]["namespace"] for each in policies if each["metadata"]["name"] == "deny-all"]
-    assert sorted(shut) == [NAMESPACE, OPERATORS]
-    for each in policies:
-        if each["metadata"]["name"] == "deny-all":
-            assert each["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-        for peer in (peer for rule in each["spec"].get("egress", ()) for peer in rule["to"]):
-            assert ipaddress.ip_network(peer.get("ipBlock", {}).get("cidr", "0.0.0.0/0"))
-    (webserver,) = (each for each in policies if each["metadata"]["name"] == "to-webserver")
-    proxy = {"matchLabels": {"app.kubernetes.io/component": "proxy"}}
-    assert [rule["from"] for rule in webserver["spec"]["ingress"]] == [[{"podSelector": proxy}]]
-
-
-@DEPLOYED
-def test_policies_select_pods_that_exist(overlay: str) -> None:
-    known = {pod["metadata"]["labels"]["app.kubernetes.io/component"] for _, pod in pods(overlay)}
-    known |= {"step_worker", "proxy"}  # the one like a run's, the other not in every overlay
-
-    for each in of_kind(overlay, "NetworkPolicy"):
-        selected = set(re.findall(r"component': '([\w-]+)'", str(each["spec"])))
-        for values in re.findall(r"'values': \[([^]]*)\]", str(each["spec"])):
-            selected |= set(re.findall(r"'([\w-]+)'", values))
-        assert selected <= known, each["metadata"]["name"]
-
-
 def test_two_daemons_never_run_at_once_and_the_code_location_is_never_away() -> None:
     deployments = named("facility", "Deployment")
 
@@ -302,6 +244,8 @@ def test_initial_files_are_what_the_code_location_reads(overlay: str, tmp_path: 
     read_sites(tmp_path / "sites.toml", maps["settings"])
     read_microscopes(tmp_path / "microscopes.toml", maps["settings"])
     read_alerts(tmp_path / "alerts.toml")
+    assert read_environments({"RUNSTART_COMPUTE": str(tmp_path / "compute.toml")}) == {}
+    GatewaySettings.from_environment(maps["settings"])
 
     assert facility.clusters["default"].bootstrap_servers == maps["settings"]["RUNSTART_KAFKA"]
 

@@ -28,9 +28,19 @@ ACCOUNTS = (
     "code-location",
     "instrument-controller",
     "runs",
+    "compute-runs",
     "live-runs",
     "steps",
+    "gateway",
 )
+START_OPERATORS = {
+    (THERE, "jobs", "create get list delete"),
+    (THERE, "pods", "list watch patch delete"),
+    (THERE, "pods/log", "get"),
+    (THERE, "events", "list"),
+    (THERE, "services", "create get list delete"),
+    (THERE, "networkpolicies", "create delete"),
+}
 ALLOWED = {
     "webserver": {(HERE, "jobs", "list delete"), (HERE, "pods", "list delete")},
     "daemon": {
@@ -54,18 +64,15 @@ ALLOWED = {
         (HERE, "pods", "get list delete"),
         (HERE, "pods/log", "get"),
         (HERE, "events", "list"),
-        (THERE, "jobs", "create get list delete"),
-        (THERE, "pods", "list watch patch delete"),
-        (THERE, "pods/log", "get"),
-        (THERE, "events", "list"),
-        (THERE, "services", "create get list delete"),
-        (THERE, "networkpolicies", "create delete"),
+        *START_OPERATORS,
     },
+    "compute-runs": START_OPERATORS,
     "instrument-controller": {
         (HERE, "instruments", "get list watch"),
         (HERE, "instruments/status", "patch"),
         (HERE, "configmaps:instruments", "get patch"),
         (HERE, "deployments:code-location", "get patch"),
+        (HERE, "deployments:gateway", "get patch"),
     },
 }
 VERBS = ("create", "get", "list", "watch", "patch", "update", "delete", "deletecollection")
@@ -100,6 +107,7 @@ RESOURCES = (
     "persistentvolumeclaims",
     "deployments",
     "deployments:code-location",
+    "deployments:gateway",
     "deployments:daemon",
     "statefulsets",
     "networkpolicies",

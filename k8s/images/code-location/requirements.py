@@ -8,9 +8,10 @@ from pathlib import Path
 
 
 def needed(project: Path) -> list[str]:
-    """Return the requirements of the library and of the extra `cluster`."""
+    """Return the requirements of the library and of the extras `cluster` and `gateway`."""
     declared = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
-    return [*declared["dependencies"], *declared["optional-dependencies"]["cluster"]]
+    extras = declared["optional-dependencies"]
+    return [*declared["dependencies"], *extras["cluster"], *extras["gateway"]]
 
 
 if __name__ == "__main__":

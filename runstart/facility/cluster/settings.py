@@ -20,6 +20,7 @@ API_PORT = 6443
 PAUSE_IMAGE = "localhost/runstart/pause:1"
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 DOMAIN = "cluster.local"
+POD_PIDS = 1024  # processes and threads of a pod, as many nodes have it
 KERNEL_SETTINGS = (
     "vm/overcommit_memory",
     "vm/panic_on_oom",
@@ -280,6 +281,7 @@ imports = []
             "failCgroupV1": False,
             "enforceNodeAllocatable": [],
             "failSwapOn": False,
+            "podPidsLimit": POD_PIDS,
             "makeIPTablesUtilChains": False,
             "oomScoreAdj": 0,
             "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
