@@ -3,11 +3,12 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import re
+import zoneinfo
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runstart.errors import Alert
@@ -70,13 +71,15 @@ def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
 
 
 @settings(max_examples=30)
+@example(dt.datetime(2000, 10, 29, 2, tzinfo=zoneinfo.ZoneInfo("Europe/Oslo")))
 @given(
     st.datetimes(dt.datetime(1971, 1, 1), dt.datetime(2100, 1, 1), timezones=st.timezones(), allow_imaginary=False)
 )
 def test_a_start_is_written_in_utc_and_read_back(started: dt.datetime) -> None:
     text = dataclasses.replace(PLAN, started=started).started_text
     assert text.endswith("Z")
-    assert parse_started(text) == started
+    # Not compared across zones: Python calls an hour that comes twice unequal to itself there.
+    assert parse_started(text) == started.astimezone(dt.UTC)
 
 
 def test_a_start_without_time_zone_is_in_utc() -> None:
