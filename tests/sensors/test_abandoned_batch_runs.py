@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -85,6 +86,30 @@ def test_a_run_whose_beat_stands_still_is_failed_and_its_beat_forgotten(watch: W
     assert watch.status(run) is dg.DagsterRunStatus.FAILURE
     assert read_beat(watch.house.place.store, run.run_id) is None
     assert watch(10) == "0 live runs, 0 of them abandoned."
+
+
+def test_a_run_is_never_seen_failed_without_the_promise_of_its_retry(
+    watch: Watch, run: dg.DagsterRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = watch.house.instance
+    fail = dg.DagsterInstance.report_run_failed
+    tags: list[str | None] = []
+
+    def look_and_fail(self: dg.DagsterInstance, failed: dg.DagsterRun, *words: Any) -> Any:
+        seen = instance.get_run_by_id(failed.run_id)
+        assert seen is not None
+        tags.append(seen.tags.get("dagster/will_retry"))
+        return fail(self, failed, *words)
+
+    monkeypatch.setattr(dg.DagsterInstance, "run_retries_enabled", True)
+    monkeypatch.setattr(dg.DagsterInstance, "run_retries_max_retries", 3)
+    monkeypatch.setattr(dg.DagsterInstance, "report_run_failed", look_and_fail)
+    beat(watch, run, 1)
+    watch()
+    watch(BATCH_SILENCE_SECONDS + 1)
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    assert tags == [found.tags["dagster/will_retry"]] == ["true"]
 
 
 def test_a_run_that_beats_is_left_alone(watch: Watch, run: dg.DagsterRun) -> None:
