@@ -273,7 +273,7 @@ def test_charts_are_read_by_keys_and_have_tables_behind(look: Any, run: Scripted
     for summary in page.locator(".chart details > summary").all():
         summary.click()
     tables = page.locator(".chart table")
-    assert tables.count() == page.locator("canvas").count()
+    wait_until(lambda: tables.count() == page.locator("canvas").count(), "a table behind every chart")
     total = sum(
         float(text.replace(",", "")) for text in page.locator(".detector .bank:first-child td").all_inner_texts()
     )
