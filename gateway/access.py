@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from gateway.errors import Refusal
 from gateway.tokens import Caller
 from runstart.storage import ObjectMissing, ObjectStore, PreconditionFailed
 
-__all__ = ["AccessBook", "check_reads"]
+__all__ = ["AccessBook", "check_declared", "check_reads"]
 
 _PREFIX = "gateway/access/"
 _MOST_SETS = 100
@@ -39,9 +39,33 @@ def check_reads(caller: Caller, *things: str) -> None:
     """
     for thing in things:
         if not caller.may_read(thing):
-            raise Refusal(
-                404, f"There is no {thing.partition('/')[0]} of this name, or this token may not read it."
-            )
+            raise _not_there(thing.partition("/")[0])
+
+
+def check_declared(caller: Caller, kind: str, name: str, declared: Container[str]) -> None:
+    """Refuse a thing that is not declared, and one that the caller may not read, alike.
+
+    Parameters
+    ----------
+    caller : Caller
+        Who asks.
+    kind, name : str
+        Such as `instrument` and `MERLIN`.
+    declared : container of str
+        The names of this kind that there are.
+
+    Raises
+    ------
+    Refusal
+        404.
+    """
+    check_reads(caller, f"{kind}/{name}")
+    if name not in declared:
+        raise _not_there(kind)
+
+
+def _not_there(kind: str) -> Refusal:
+    return Refusal(404, f"There is no {kind} of this name, or this token may not read it.")
 
 
 class AccessBook:

@@ -32,18 +32,7 @@ def tell_statuses(gateway: Gateway, records: Sequence[JobRecord]) -> list[dict[s
 
 def tell_running(record: JobRecord) -> dict[str, Any]:
     """Return an unfinished job as `runningjobs` lists it."""
-    return {
-        "agreementId": record.agreement_id,
-        "jobId": record.job_id,
-        "owner": record.owner,
-        "status": int(record.status),
-        "statusText": record.status.text,
-        "dateCreated": tell_time(record.created_at),
-        "namespace": record.environment,
-        "chainId": record.chain_id,
-        "algoDID": record.algorithm_did,
-        "inputDID": list(record.input_dids),
-    }
+    return {**_tell_job(record), "namespace": record.environment, "chainId": record.chain_id}
 
 
 def tell_time(seconds: float) -> str:
@@ -63,18 +52,25 @@ def _tell(record: JobRecord, place: int | None) -> dict[str, Any]:
         for result in record.results
     ]
     return {
+        **_tell_job(record),
+        "dateFinished": None if record.finished_at is None else tell_time(record.finished_at),
+        "results": "" if record.removed or not results else results,
+        "stopreq": record.stopreq,
+        "removed": int(record.removed),
+        "reason": record.reason,
+        "place": place,
+    }
+
+
+def _tell_job(record: JobRecord) -> dict[str, Any]:
+    """Return what both Ocean's lists say of a job."""
+    return {
         "agreementId": record.agreement_id,
         "jobId": record.job_id,
         "owner": record.owner,
         "status": int(record.status),
         "statusText": record.status.text,
         "dateCreated": tell_time(record.created_at),
-        "dateFinished": None if record.finished_at is None else tell_time(record.finished_at),
-        "results": "" if record.removed or not results else results,
-        "stopreq": record.stopreq,
-        "removed": int(record.removed),
         "algoDID": record.algorithm_did,
         "inputDID": list(record.input_dids),
-        "reason": record.reason,
-        "place": place,
     }

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from gateway.access import check_reads
+from gateway.access import check_declared
 from gateway.context import Launcher, Reader, TheGateway
 from gateway.errors import Refusal, answers
 from gateway.feed import LONGEST_ID, MOST_LISTENERS, TooManyListeners
@@ -152,10 +152,7 @@ async def reduce_again(
 
 
 def _check(watching: Watching, caller: Caller, instrument: str) -> None:
-    """Refuse an instrument that is not declared and one that may not be read alike."""
-    check_reads(caller, f"instrument/{instrument}")
-    if instrument not in watching.facility.instruments:
-        raise Refusal(404, "There is no instrument of this name, or this token may not read it.")
+    check_declared(caller, "instrument", instrument, watching.facility.instruments)
 
 
 async def _stream(

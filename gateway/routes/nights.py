@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
-from gateway.access import check_reads
+from gateway.access import check_declared
 from gateway.context import Launcher, Reader, TheGateway
 from gateway.errors import Refusal, answers
 from gateway.nights_seen import NightDetail, SiteState, Size
@@ -84,6 +84,4 @@ def show_night_picture(
 
 
 def _check(watching: Watching, caller: Caller, site: str) -> None:
-    check_reads(caller, f"site/{site}")
-    if site not in watching.facility.sites:
-        raise Refusal(404, "There is no site of this name, or this token may not read it.")
+    check_declared(caller, "site", site, watching.facility.sites)

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from gateway.access import check_reads
+from gateway.access import check_declared
 from gateway.context import Launcher, Reader, TheGateway
-from gateway.errors import Refusal, answers
+from gateway.errors import answers
 from gateway.run_info import OnceKey, RunInfo, RunStarted, RunStopped, find_run, start_run, stop_run
 from gateway.tokens import Caller
 from gateway.watching import TheWatching, Watching
@@ -117,7 +117,5 @@ async def stop_session(
 
 def _job_name(watching: Watching, caller: Caller, pipeline: str) -> str:
     """Return the name of a pipeline's job."""
-    check_reads(caller, f"pipeline/{pipeline}")
-    if pipeline not in watching.facility.pipelines:
-        raise Refusal(404, "There is no pipeline of this name, or this token may not read it.")
+    check_declared(caller, "pipeline", pipeline, watching.facility.pipelines)
     return "pipeline_" + re.sub(r"\W", "_", pipeline, flags=re.ASCII)

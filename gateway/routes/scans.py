@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from gateway.access import check_reads
+from gateway.access import check_declared
 from gateway.context import Launcher, Reader, TheGateway
-from gateway.errors import Refusal, answers
+from gateway.errors import answers
 from gateway.replies import answer_object, pictures
 from gateway.run_info import PARTITION_TAG, OnceKey, RunInfo, RunStarted, start_run
 from gateway.scans_seen import MOST_SCANS, MicroscopeState, ScanDetail
@@ -86,6 +86,4 @@ def show_scan_picture(
 
 
 def _check(watching: Watching, caller: Caller, microscope: str) -> None:
-    check_reads(caller, f"microscope/{microscope}")
-    if microscope not in watching.facility.microscopes:
-        raise Refusal(404, "There is no microscope of this name, or this token may not read it.")
+    check_declared(caller, "microscope", microscope, watching.facility.microscopes)
