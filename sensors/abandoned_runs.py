@@ -19,6 +19,7 @@ import dagster as dg
 from ops.compute_to_data import COMPUTE_JOB
 from ops.run_beats import forget_beat, read_beat
 from resources import ObjectStoreResource
+from resources.run_ends import fail_run
 from sensors.places import find_batch_runs, find_place
 
 if TYPE_CHECKING:
@@ -83,8 +84,7 @@ def define_abandoned_runs_sensor(
         for run in runs:
             if run.run_id in dead:
                 message = _explain(places.get(run.run_id))
-                _promise_retry(context.instance, run)
-                context.instance.report_run_failed(run, message)
+                fail_run(context.instance, run.run_id, message)
                 forget_beat(store, run.run_id)
                 context.log.warning(f"Failed run {run.run_id}: {message}")
         reason = f"{len(places)} live runs, {len(places.keys() & dead)} of them abandoned."
@@ -119,19 +119,6 @@ def judge_silence(
         if now - since > allowed:
             dead.add(run_id)
     return remembered, dead
-
-
-def _promise_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-    """Say whether a run is going to be retried before it fails.
-
-    Dagster says so a moment after the failure: a backfill that looks in between takes the run for its last one, and ends.
-    """
-    from dagster._core.execution.retries import auto_reexecution_should_retry_run
-    from dagster._core.storage.tags import WILL_RETRY_TAG
-
-    if instance.run_retries_enabled:
-        will_retry = auto_reexecution_should_retry_run(instance, run.with_status(dg.DagsterRunStatus.FAILURE), None)
-        instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: str(bool(will_retry)).lower()})
 
 
 def _explain(place: tuple[str, str] | None) -> str:

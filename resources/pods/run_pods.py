@@ -22,6 +22,7 @@ from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, MAX_RETRIES_TAG, W
 from dagster_k8s.job import USER_DEFINED_K8S_CONFIG_KEY, get_job_name_from_run_id
 
 from resources.pods.rules import PodSettings
+from resources.run_ends import fail_run
 from runstart.pod_ends import (
     JobPods,
     PodEnd,
@@ -184,9 +185,8 @@ class RunPods:
             is_dropped = run.tags.get(PASSES_TAG) == run.run_id and AUTO_RETRY_RUN_ID_TAG not in run.tags
             if is_recent or not is_dropped or not _should_be_retried(self.instance, run):
                 continue
-            self.instance.report_run_failed(
-                run, "The retry of this run could not be started; it is asked for again."
-            )
+            again = "The retry of this run could not be started; it is asked for again."
+            fail_run(self.instance, run.run_id, again)
             done.append(f"Asked again for the retry of run {run.run_id}.")
         return done
 
@@ -223,7 +223,7 @@ class RunPods:
             message += f"\nIts last lines:\n{lines}"
         if is_retried:
             self.instance.add_run_tags(run.run_id, {PASSES_TAG: run.run_id})
-            self.instance.report_run_failed(run, message)
+            fail_run(self.instance, run.run_id, message)
         else:
             self._fail_for_good(run, message)
         self._remove(found, grace_seconds=0 if end.name == "node lost" else None)
@@ -232,7 +232,7 @@ class RunPods:
         """Fail a run so that it is not retried; a person's own re-execution, which inherits its tags, is again."""
         allowed = run.tags.get(MAX_RETRIES_TAG, str(self.instance.run_retries_max_retries))
         self.instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: "0"})
-        self.instance.report_run_failed(run, message)
+        fail_run(self.instance, run.run_id, message)
         self.instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: allowed})
 
     def _give_more_memory(self, run: dg.DagsterRun, found: JobPods) -> tuple[bool, str]:
