@@ -1,4 +1,9 @@
-"""Fails a Dagster run from outside: the one way for all who find that its process or its pod is gone."""
+"""Fails a Dagster run from outside: the one way for all who find that its process or its pod is gone.
+
+Dagster stores the event of a failure first, then the run's status, then whether it is retried. Its daemons look in
+between too: the one of retries, which sees the event before the status, drops the retry for good, and a backfill that
+sees the status before the promise of a retry takes the run for its last one. Here each is there before it is needed.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,7 @@ import dagster as dg
 
 
 def fail_run(instance: dg.DagsterInstance, run_id: str, message: str) -> None:
-    """Fail a run, and say before whether it is going to be retried.
-
-    Dagster says so a moment after the failure: a backfill that looks in between takes the run for its last one, and ends.
+    """Fail a run; it is retried as its tags and the instance say.
 
     Parameters
     ----------
@@ -29,4 +32,6 @@ def fail_run(instance: dg.DagsterInstance, run_id: str, message: str) -> None:
         failed = run.with_status(dg.DagsterRunStatus.FAILURE)
         will_retry = bool(auto_reexecution_should_retry_run(instance, failed, None))
         instance.add_run_tags(run_id, {WILL_RETRY_TAG: str(will_retry).lower()})
+    failure = dg.DagsterEvent(dg.DagsterEventType.RUN_FAILURE.value, run.job_name, message=message)
+    instance.run_storage.handle_run_event(run_id, failure)
     instance.report_run_failed(run, message)
