@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-import dagster as dg
+from ticking import only_ticking
 
 import ops.run_beats
 import sensors.abandoned_runs
@@ -23,25 +23,6 @@ if _silence := os.environ.get("NIGHT_TEST_SILENCE"):
     ops.run_beats.INTERVAL_SECONDS = 1.0
 
 
-@dg.sensor(name="run_starts", minimum_interval_seconds=1, default_status=dg.DefaultSensorStatus.RUNNING)
-def _quiet() -> dg.SkipReason:
-    return dg.SkipReason("Nothing is started by itself here.")
-
-
-def _define() -> dg.Definitions:
-    whole = build_definitions(os.environ)
-    ticking = os.environ.get("NIGHT_TEST_TICKING", "").split()
-    return dg.Definitions(
-        assets=whole.assets,
-        asset_checks=whole.asset_checks,
-        jobs=whole.jobs,
-        schedules=[schedule for schedule in whole.schedules or () if schedule.name in ticking],
-        sensors=[_quiet, *(sensor for sensor in whole.sensors or () if sensor.name in ticking)],
-        resources=whole.resources,
-        executor=whole.executor,
-    )
-
-
-defs = _define()
+defs = only_ticking(build_definitions(os.environ), os.environ.get("NIGHT_TEST_TICKING", "").split())
 
 __all__ = ["defs"]

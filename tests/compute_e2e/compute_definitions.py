@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-import dagster as dg
+from ticking import only_ticking
 
 import ops.run_beats
 import sensors.abandoned_runs
@@ -31,23 +31,7 @@ def _start_with_programs(launcher: DockerLauncher, spec: LaunchSpec) -> Task:
     return _start_container(launcher, replace(spec, mounts=(*spec.mounts, *host_mounts())))
 
 
-@dg.sensor(name="run_starts", minimum_interval_seconds=1, default_status=dg.DefaultSensorStatus.RUNNING)
-def _quiet() -> dg.SkipReason:
-    return dg.SkipReason("Nothing is started by itself here.")
-
-
-def _define() -> dg.Definitions:
-    whole = build_definitions(os.environ)
-    return dg.Definitions(
-        jobs=whole.jobs,
-        assets=whole.assets,
-        sensors=[_quiet, *(each for each in whole.sensors or () if each.name in _TICKING)],
-        resources=whole.resources,
-        executor=whole.executor,
-    )
-
-
 DockerLauncher.start = _start_with_programs  # type: ignore[method-assign]
-defs = _define()
+defs = only_ticking(build_definitions(os.environ), _TICKING)
 
 __all__ = ["defs"]
