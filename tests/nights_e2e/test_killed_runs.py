@@ -57,7 +57,9 @@ def test_a_backfill_whose_processes_are_killed_completes_with_the_same_products(
     assert found.status is dg.DagsterRunStatus.STARTED
     facility.start()
     wait_for(facility, second, dg.DagsterRunStatus.FAILURE)
-    assert "its beat has stopped" in "\n".join(e.message for e in facility.instance.all_logs(second.run_id))
+    wait_until(
+        lambda: "its beat has stopped" in told_of(facility, second), "the reason, which comes a moment later"
+    )
 
     def status() -> BulkActionStatus:
         now = facility.instance.get_backfill(BACKFILL)
@@ -94,8 +96,12 @@ def wait_for(facility: DagsterFacility, run: dg.DagsterRun, status: dg.DagsterRu
     wait_until(reached, f"{status.name} of run {run.run_id}", 90, 0.2)
 
 
+def told_of(facility: DagsterFacility, run: dg.DagsterRun) -> str:
+    return "\n".join(entry.message for entry in facility.instance.all_logs(run.run_id))
+
+
 def pid_of(facility: DagsterFacility, run: dg.DagsterRun) -> int:
-    text = "\n".join(entry.message for entry in facility.instance.all_logs(run.run_id))
+    text = told_of(facility, run)
     found = re.search(r"Started process for run \(pid: (\d+)\)", text)
     assert found, text
     return int(found[1])
