@@ -147,8 +147,12 @@ class PodHouse:
         return [entry.dagster_event for entry in entries if entry.dagster_event is not None]
 
     def failure(self, run: dg.DagsterRun) -> str:
-        """Return what the event of a run's failure says."""
-        (event,) = (event for event in self.events(run) if event.event_type_value == "PIPELINE_FAILURE")
+        """Return what the event of a run's failure says, which comes a moment after the run has failed."""
+
+        def told() -> list[dg.DagsterEvent]:
+            return [event for event in self.events(run) if event.event_type_value == "PIPELINE_FAILURE"]
+
+        (event,) = wait_until(told, f"the event of the failure of {run.run_id}")
         return event.message or ""
 
     def said_of_steps(self, run: dg.DagsterRun, kind: str) -> dict[str, str]:
